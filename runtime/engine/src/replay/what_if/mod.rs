@@ -9,6 +9,7 @@ mod execute;
 mod filter;
 mod held;
 mod lane;
+mod lane_past;
 mod notes;
 mod outcome;
 mod outside;

@@ -236,12 +236,25 @@ impl<'a> Fork<'a> {
         }
         self.bytes = self.bytes.saturating_add(held_bytes(&lane, &examined));
         self.examined.insert(lane, examined);
+        match self.held_bytes() > bounds.bytes {
+            true => Err(ReplayError::Bound("bytes")),
+            false => Ok(()),
+        }
+    }
+
+    /// What it takes in memory, about.
+    fn held_bytes(&self) -> u64 {
         let beside = [self.substitutes.bytes(), self.selected.bytes(), self.left_out.bytes()];
         let beside = beside.into_iter().fold(0, usize::saturating_add);
-        if self.bytes.saturating_add(u64::try_from(beside).unwrap_or(u64::MAX)) > bounds.bytes {
-            return Err(ReplayError::Bound("bytes"));
+        self.bytes.saturating_add(u64::try_from(beside).unwrap_or(u64::MAX))
+    }
+
+    /// Keeps the limit of memory: what the walk knows of the log can be read again.
+    fn check_bytes(&self, walk: &Walk) {
+        let known = u64::try_from(walk.bytes()).unwrap_or(u64::MAX);
+        if self.held_bytes().saturating_add(known) > self.request.bounds.bytes {
+            walk.forget();
         }
-        Ok(())
     }
 
     fn add(&mut self, added: Added) -> Result<(), ReplayError> {
@@ -267,6 +280,7 @@ impl<'a> Fork<'a> {
             let takers: Vec<(HandlerName, Position)> = takers.map(|(name, one)| (name.clone(), one.version)).collect();
             for (handler, version) in takers {
                 self.progress.go_on(at, self.executed)?;
+                self.check_bytes(walk);
                 let candidate = self.candidate.as_ref().filter(|_| handler == self.request.handler);
                 let mut delivered = Delivered::added(handler, &event, (at, depth), walk.times());
                 // Without a cause, the log holds the event, and the candidate takes it.
@@ -358,6 +372,7 @@ impl Fork<'_> {
         for read in records {
             let (position, record) = read?;
             self.progress.go_on(position, self.executed)?;
+            self.check_bytes(walk);
             let record = Arc::new(record);
             let ended = walk.go_to(position, &record);
             self.record(walk, position, &record)?;

@@ -17,9 +17,10 @@ use super::{
     calls::AnsweredCall,
     delivered::Delivered,
     lane::Stood,
+    lane_past::{LanePast, Wrote},
     request::{Selection, WhatIf},
     run::LaneId,
-    written::{PartWrites, last_in},
+    written::{PartWrites, part_in},
 };
 use crate::{
     StorageError, corrections,
@@ -66,6 +67,7 @@ pub struct Walk {
     recent: BTreeMap<Position, (StoredRecord, usize)>,
     recent_bytes: usize,
     states: RefCell<Held>,
+    past: RefCell<Past>,
     is_undone: IsUndone,
     asked: RefCell<HashMap<Position, Arc<Asked>>>,
 }
@@ -77,6 +79,13 @@ struct Held {
     bytes: usize,
     /// The last record whose writes are in it.
     through: Position,
+}
+
+/// What is known of the records of handlers and keys that were asked for.
+#[derive(Default)]
+struct Past {
+    lanes: HashMap<LaneId, LanePast>,
+    bytes: usize,
 }
 
 /// The event of a delivery, in its record.
@@ -98,6 +107,7 @@ impl Walk {
             recent: BTreeMap::new(),
             recent_bytes: 0,
             states: RefCell::default(),
+            past: RefCell::default(),
             is_undone,
             asked: RefCell::default(),
         }
@@ -216,29 +226,57 @@ impl Walk {
         if self.state(lane)?.is_empty() {
             return Ok(None);
         }
-        self.last_of(lane, |record| record.state_version_of(&lane.0, &lane.1))
+        self.last_of(lane, &Wrote::StateVersion, self.at(), |_, record| record.state_version_of(&lane.0, &lane.1))
     }
 
-    /// What is found in the last record of a handler and key that has it, before the present one.
+    /// The position of the present record.
+    fn at(&self) -> Position {
+        self.at.as_ref().map_or(Position::ZERO, |at| at.first)
+    }
+
+    /// What is found in the last record of a handler and key before a position that wrote it.
     fn last_of<T>(
         &self,
-        (handler, key): &LaneId,
-        find: impl Fn(&Record) -> Option<T>,
+        lane: &LaneId,
+        wrote: &Wrote,
+        before: Position,
+        find: impl Fn(Position, &Record) -> Option<T>,
     ) -> Result<Option<T>, ReplayError> {
-        let before = self.at.as_ref().map_or(Position::ZERO, |at| at.first);
-        last_in(
-            self.log(),
-            (Position::ZERO, before),
-            |at| self.look.of_lane_before(handler, key, at),
-            |_, record| find(record),
-        )
+        let read = |at: Position| self.log().read(at).map_err(StorageError::from);
+        let previous = |before: Position, not_before: Position| {
+            let at = self.look.of_lane_before(&lane.0, &lane.1, before)?;
+            let Some(at) = at.filter(|at| *at >= not_before) else { return Ok(None) };
+            Ok(read(at)?.map(|(first, record)| (first, Wrote::all_of(&record, first, lane))))
+        };
+        let mut held = self.past.borrow_mut();
+        let Past { lanes, bytes } = &mut *held;
+        let past = lanes.entry(lane.clone()).or_insert_with(|| {
+            let past = LanePast::default();
+            *bytes = bytes.saturating_add(lane.1.len()).saturating_add(past.bytes());
+            past
+        });
+        *bytes = bytes.saturating_sub(past.bytes());
+        let at = past.last::<ReplayError>(wrote, before, previous);
+        *bytes = bytes.saturating_add(past.bytes());
+        let Some(at) = at? else { return Ok(None) };
+        Ok(read(at)?.and_then(|(first, record)| find(first, &record)))
+    }
+
+    /// What it knows of the log in memory, about, beside what has a limit of its own.
+    pub fn bytes(&self) -> usize {
+        self.past.borrow().bytes
+    }
+
+    /// Forgets what it knows of the log: that is read again where it is asked for.
+    pub fn forget(&self) {
+        self.past.take();
     }
 
     /// The setting of a timer, as the log has it before the present record: of the last commit that set or cancelled it, unless it has
     /// fired since.
     pub fn timer(&self, lane: &LaneId, name: &str) -> Result<Option<TimerSetting>, ReplayError> {
         let (handler, key) = lane;
-        let set = self.last_of(lane, |record| {
+        let set = self.last_of(lane, &Wrote::Timer(name.to_owned()), self.at(), |_, record| {
             if let Record::Fired { timer, .. } = record
                 && (timer.handler == *handler && timer.key == *key && timer.name == name)
             {
@@ -270,8 +308,12 @@ impl Walk {
 
     /// The same before a position.
     pub fn part_before(&self, (handler, key): &LaneId, subject: &str, before: Position) -> Result<Stood, ReplayError> {
+        let named = (handler.clone(), subject.to_owned());
+        let part = |at: Position, record: &Record| part_in((at, record), handler, subject, |_| true);
+        let of_named = self.last_of(&named, &Wrote::NamedPart, before, part)?;
         let writes = PartWrites { look: &self.look, handler };
-        let last = writes.last((subject, Position::ZERO), (before, before), |_, _| true)?;
+        let of_others = writes.last((subject, Position::ZERO), (Position::ZERO, before), |_, _| true)?;
+        let last = of_named.into_iter().chain(of_others).max_by_key(|write| write.at);
         let is_own = last.as_ref().is_none_or(|write| write.by == *key);
         Ok(Stood { status: last.and_then(|write| write.status), is_own })
     }

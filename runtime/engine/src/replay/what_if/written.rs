@@ -27,31 +27,31 @@ impl PartWrites<'_> {
     ) -> Result<Option<PartWrite>, ReplayError> {
         let Self { look, handler } = self;
         let write =
-            |at: Position, record: &Record| self.write_in((at, record), subject, |key| counts((at, record), key));
+            |at: Position, record: &Record| part_in((at, record), handler, subject, |key| counts((at, record), key));
         let named = last_in(look.log(), (after, named), |at| look.of_lane_before(handler, subject, at), write)?;
         let others = last_in(look.log(), (after, others), |at| look.of_part_before(handler, subject, at), write)?;
         Ok(named.into_iter().chain(others).max_by_key(|write| write.at))
     }
+}
 
-    /// What a record leaves of a subject's part, of the keys that count.
-    fn write_in(
-        &self,
-        (at, record): (Position, &Record),
-        subject: &str,
-        counts: impl Fn(&str) -> bool,
-    ) -> Option<PartWrite> {
-        if let Record::Repaired(repaired) = record
-            && repaired.handler == *self.handler
-            && counts(&repaired.key)
-            && repaired.unset.iter().any(|unset| unset == subject)
-        {
-            return Some(PartWrite { at, by: repaired.key.clone(), status: None });
-        }
-        let written = record.effects().filter(|written| written.handler == self.handler && counts(written.key));
-        let writes = written.flat_map(|written| written.effects.status.iter().map(move |write| (written.key, write)));
-        let (by, last) = writes.filter(|(_, write)| write.subject == subject).last()?;
-        Some(PartWrite { at, by: by.to_owned(), status: Some(last.clone()) })
+/// What a record leaves of a handler's part of a subject's status, of the keys that count.
+pub fn part_in(
+    (at, record): (Position, &Record),
+    handler: &HandlerName,
+    subject: &str,
+    counts: impl Fn(&str) -> bool,
+) -> Option<PartWrite> {
+    if let Record::Repaired(repaired) = record
+        && repaired.handler == *handler
+        && counts(&repaired.key)
+        && repaired.unset.iter().any(|unset| unset == subject)
+    {
+        return Some(PartWrite { at, by: repaired.key.clone(), status: None });
     }
+    let written = record.effects().filter(|written| written.handler == handler && counts(written.key));
+    let writes = written.flat_map(|written| written.effects.status.iter().map(move |write| (written.key, write)));
+    let (by, last) = writes.filter(|(_, write)| write.subject == subject).last()?;
+    Some(PartWrite { at, by: by.to_owned(), status: Some(last.clone()) })
 }
 
 /// What is found in the last record behind a position, and before another, that has it; `before` finds the records, one before the other.

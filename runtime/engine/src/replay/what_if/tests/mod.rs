@@ -4,6 +4,7 @@
 
 mod owners;
 mod repairs;
+mod work;
 mod world;
 
 use std::{

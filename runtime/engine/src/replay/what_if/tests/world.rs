@@ -148,6 +148,8 @@ fn reports() -> Handler {
 /// A log, and the state that follows from it.
 pub struct World {
     pub log: Log,
+    /// The disk of the log, which counts its operations.
+    pub storage: SimStorage,
     versions: BTreeMap<HandlerName, (Position, Handler)>,
     pub states: BTreeMap<LaneId, BTreeMap<String, Vec<u8>>>,
     pub statuses: BTreeMap<(HandlerName, String), StatusWrite>,
@@ -182,10 +184,12 @@ impl World {
     pub fn new(old: Handler) -> Self {
         let identity = Identity { epoch: Epoch(*b"the golden epoch"), salt: Salt(*b"salt and pepper.") };
         let options = LogOptions { segment_bytes_max: 60_000, reserve_bytes: 0, ..LogOptions::default() };
-        let log = Log::open(Arc::new(SimStorage::default()), identity, options).expect("a log");
+        let storage = SimStorage::default();
+        let log = Log::open(Arc::new(storage.clone()), identity, options).expect("a log");
         let (versions, states) = (BTreeMap::new(), BTreeMap::new());
         let mut world = Self {
             log,
+            storage,
             versions,
             states,
             statuses: BTreeMap::new(),

@@ -1,0 +1,41 @@
+//! How much work what-ifs take, counted.
+
+use weirgate_types::{StatusWrite, TimerWrite};
+
+use super::*;
+
+const DELIVERIES: u64 = 300;
+
+/// One key, with a number for each delivery.
+fn of_one_key() -> Vec<(String, u64)> {
+    (0..DELIVERIES).map(|n| ("k".to_owned(), n)).collect()
+}
+
+fn number(item: &crate::replay::execute::ItemInput<'_>) -> u64 {
+    String::from_utf8_lossy(&item.event.data).parse().expect("a number")
+}
+
+fn sets_statuses() -> Vec<StatusWrite> {
+    let status =
+        |subject: &str| StatusWrite { subject: subject.into(), state: "set".into(), text: String::new(), data: None };
+    ["k", "of/k"].map(status).into()
+}
+
+/// A candidate that writes again and again what stands, though the old version did not, leaves nothing to remember.
+#[test]
+fn the_records_of_a_key_are_read_a_few_times_however_many_there_are() {
+    let first = |n| if n == 0 { sets_statuses() } else { Vec::new() };
+    let old: Handler = Arc::new(move |item, _| Effects { status: first(number(item)), ..Effects::default() });
+    let cancels = |n: u64| vec![TimerWrite { name: format!("timer/{n}"), set: None }];
+    let new: Handler = Arc::new(move |item, _| Effects {
+        status: sets_statuses(),
+        timers: cancels(number(item)),
+        ..Effects::default()
+    });
+    let lived = live(old, &of_one_key());
+    let before = lived.storage.operations();
+    let examined = lived.examine(&new, None);
+    let reads = lived.storage.operations() - before;
+    assert!(examined.values().all(|examined| examined.lane.is_same()), "all stands: {examined:?}");
+    assert!(reads < 10 * DELIVERIES, "{reads} reads");
+}
