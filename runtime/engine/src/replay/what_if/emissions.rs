@@ -41,6 +41,15 @@ pub struct Emission {
     pub event: Event,
 }
 
+/// The events that only one side emitted. One in place of which the other side emitted another one of its type and key has changed.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Changes<'a> {
+    pub added: Vec<&'a Emission>,
+    pub removed: Vec<&'a Emission>,
+    /// As recorded, and in the fork.
+    pub changed: Vec<(&'a Emission, &'a Emission)>,
+}
+
 /// How the events that a delivery emitted on both sides correspond, by their indices.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Pairs {
@@ -57,6 +66,8 @@ pub struct Pairs {
 /// A digest of what receivers of an event act on: without identity, time and what the runtime adds.
 #[must_use]
 pub fn content(event: &Event) -> Digest {
+    #[cfg(test)]
+    tests::HASHED.set(tests::HASHED.get() + 1);
     let mut hash = Sha256::new();
     let parts = [
         Some(event.r#type.as_bytes()),
@@ -78,27 +89,57 @@ pub fn content(event: &Event) -> Digest {
 #[must_use]
 pub fn pair(recorded: &[&Event], fork: &[&Event]) -> Pairs {
     let mut pairs = Pairs::default();
-    let mut left: Vec<usize> = (0..fork.len()).collect();
+    let mut of_content = Places::of(fork.iter().map(|event| content(event)).enumerate());
+    let mut is_paired = vec![false; fork.len()];
     let mut unmatched = Vec::new();
-    let mut take = |wanted: &dyn Fn(&Event) -> bool| {
-        let found = left.iter().position(|index| fork.get(*index).is_some_and(|event| wanted(event)))?;
-        Some(left.remove(found))
-    };
     for (index, event) in recorded.iter().enumerate() {
-        let digest = content(event);
-        match take(&|other| other.r#type == event.r#type && content(other) == digest) {
-            Some(other) => pairs.same.push((index, other)),
+        match of_content.take(&content(event)) {
+            Some(other) => {
+                pairs.same.push((index, other));
+                is_paired.get_mut(other).into_iter().for_each(|is_paired| *is_paired = true);
+            }
             None => unmatched.push((index, event)),
         }
     }
+    let is_left = |index: &usize| is_paired.get(*index) == Some(&false);
+    let left = fork.iter().enumerate().filter(|(index, _)| is_left(index));
+    let mut of_kind = Places::of(left.map(|(index, event)| (index, kind(event))));
     for (index, event) in unmatched {
-        match take(&|other| other.r#type == event.r#type && other.key() == event.key()) {
+        match of_kind.take(&kind(event)) {
             Some(other) => pairs.changed.push((index, other)),
             None => pairs.removed.push(index),
         }
     }
-    pairs.added = left;
+    pairs.added = of_kind.left();
     pairs
+}
+
+/// What an event is likely to have in common with one that takes its place.
+fn kind(event: &Event) -> (&str, &str) {
+    (&event.r#type, event.key())
+}
+
+/// The places of items in a list, by what they have in common; those of equal ones in order.
+struct Places<K>(BTreeMap<K, VecDeque<usize>>);
+
+impl<K: Ord> Places<K> {
+    fn of(items: impl Iterator<Item = (usize, K)>) -> Self {
+        let mut places = BTreeMap::<K, VecDeque<usize>>::new();
+        items.for_each(|(index, key)| places.entry(key).or_default().push_back(index));
+        Self(places)
+    }
+
+    /// The first place that is left.
+    fn take(&mut self, key: &K) -> Option<usize> {
+        self.0.get_mut(key)?.pop_front()
+    }
+
+    /// The places that are left, in order.
+    fn left(self) -> Vec<usize> {
+        let mut left: Vec<usize> = self.0.into_values().flatten().collect();
+        left.sort_unstable();
+        left
+    }
 }
 
 impl Emissions {
@@ -174,6 +215,22 @@ impl Emissions {
         in_order(self.surplus.values().flat_map(|surplus| &surplus.fork))
     }
 
+    /// All of them, paired: of each content, one side alone has events.
+    #[must_use]
+    pub fn changes(&self) -> Changes<'_> {
+        let (recorded, fork) = (self.only_recorded(), self.only_fork());
+        let mut of_kind = Places::of(fork.iter().map(|one| kind(&one.event)).enumerate());
+        let mut changes = Changes::default();
+        for one in recorded {
+            match of_kind.take(&kind(&one.event)).and_then(|index| fork.get(index)) {
+                Some(other) => changes.changed.push((one, other)),
+                None => changes.removed.push(one),
+            }
+        }
+        changes.added = of_kind.left().into_iter().filter_map(|index| fork.get(index).copied()).collect();
+        changes
+    }
+
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.surplus.is_empty()
@@ -195,6 +252,8 @@ fn in_order<'a>(emissions: impl Iterator<Item = &'a Box<Emission>>) -> Vec<&'a E
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use weirgate_types::Effects;
 
     use super::*;
@@ -235,6 +294,48 @@ mod tests {
         }
         let moved = Event { subject: None, data_content_type: Some("k".into()), ..one.clone() };
         assert_ne!(content(&one), content(&moved), "each part is counted by its length");
+    }
+
+    thread_local! {
+        /// Number of contents that were hashed.
+        pub static HASHED: Cell<usize> = const { Cell::new(0) };
+    }
+
+    #[test]
+    fn the_content_of_each_event_is_hashed_once_to_pair_them() {
+        let events = |from: usize| (from..from + 64).map(|n| event("a", "k", &n.to_string())).collect::<Vec<_>>();
+        let [recorded, fork] = [events(0), events(32)];
+        let before = HASHED.get();
+        let pairs = pair(&recorded.iter().collect::<Vec<_>>(), &fork.iter().collect::<Vec<_>>());
+        assert_eq!(HASHED.get() - before, 128);
+        assert_eq!([pairs.same.len(), pairs.changed.len(), pairs.removed.len(), pairs.added.len()], [32, 32, 0, 0]);
+        assert!(pairs.same.iter().all(|(old, new)| *old == new + 32), "{pairs:?}");
+        let in_order = pairs.changed.iter().zip(0..).all(|((old, new), n)| (*old, *new) == (n, n + 32));
+        assert!(in_order, "{pairs:?}");
+    }
+
+    #[test]
+    fn the_changes_of_a_key_are_paired_by_type_and_key() {
+        let mut emissions = Emissions::default();
+        let many = |r#type: &str, data: usize| {
+            (0..20_000).map(|n| event(r#type, "k", &format!("{n}/{data}"))).collect::<Vec<_>>()
+        };
+        let (gone, new) = (event("gone", "k", "1"), event("a", "l", "1"));
+        for (delivery, (old, now)) in many("a", 1).chunks(10).zip(many("a", 2).chunks(10)).enumerate() {
+            fold(&mut emissions, delivery as u64 * 10, old, now);
+        }
+        fold(&mut emissions, 900_000, std::slice::from_ref(&gone), std::slice::from_ref(&new));
+        let before = HASHED.get();
+        let Changes { added, removed, changed } = emissions.changes();
+        assert_eq!(HASHED.get(), before, "no content is equal");
+        assert_eq!((added.len(), removed.len(), changed.len()), (1, 1, 20_000));
+        assert!(added[0].event == new && removed[0].event == gone);
+        for (n, (old, now)) in changed.iter().enumerate() {
+            assert_eq!(
+                [&old.event.data, &now.event.data].map(|data| String::from_utf8_lossy(data).into_owned()),
+                [format!("{n}/1"), format!("{n}/2")]
+            );
+        }
     }
 
     #[test]

@@ -30,7 +30,7 @@ use weirgate_types::Position;
 
 use super::ReplayError;
 pub use calls::{AnsweredCall, MissingAnswers, UnansweredCall};
-pub use emissions::{Emission, Emissions, Pairs, pair};
+pub use emissions::{Changes, Emission, Emissions, Pairs};
 pub use examine::{Bound, Examination, Sources};
 pub use filter::Filter;
 pub use lane::{Lane, Side, StatusSides};

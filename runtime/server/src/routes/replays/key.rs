@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use weirgate_engine::{
     KeyDifferences, KeyLane, PlanId,
-    replay::{Emission, Examined, OutcomeChange, PathStep, pair},
+    replay::{Changes, Emission, Examined, OutcomeChange, PathStep},
 };
-use weirgate_types::{Event, HandlerName, Position, StatusWrite};
+use weirgate_types::{HandlerName, Position, StatusWrite};
 
 use super::{
     super::{
@@ -149,7 +149,13 @@ impl LaneItem {
     fn of(KeyLane { handler, examined, recorded }: &KeyLane) -> Self {
         let Examined { lane, notes, .. } = &**examined;
         let position = |position: &Position| position.0;
-        let Emitted { added, removed, changed } = emitted(examined);
+        let Changes { added, removed, changed } = lane.emissions().changes();
+        let of_log = |one: &Emission| EmittedShown::of(one.delivery, Some(one.at), &one.event);
+        let of_fork = |one: &Emission| EmittedShown::of(one.delivery, None, &one.event);
+        let both = |(recorded, fork): &(&Emission, &Emission)| EventDifference {
+            recorded: of_log(recorded),
+            fork: of_fork(fork),
+        };
         let of_state = |(name, fork): (&String, &Option<Vec<u8>>)| ValueDifference {
             name: name.clone(),
             recorded: recorded.get(name).and_then(Option::as_deref).map(value),
@@ -168,41 +174,14 @@ impl LaneItem {
             path: Cut::listed(&notes.path, PathItem::of),
             statuses: Cut::of(lane.status().iter().map(|(subject, sides)| StatusDifference::of(subject, sides))),
             values: Cut::of(lane.state().iter().map(of_state)),
-            events_added: added,
-            events_removed: removed,
-            events_changed: changed,
+            events_added: Cut::of(added.iter().map(|one| of_fork(one))),
+            events_removed: Cut::of(removed.iter().map(|one| of_log(one))),
+            events_changed: Cut::of(changed.iter().map(both)),
             timers: Cut::of(lane.timers().iter().map(|(name, set)| TimerShown::of(name, set.as_ref()))),
             unanswered_calls: Cut::listed(&notes.unanswered, CallShown::unanswered),
             unmade_calls: Cut::listed(&notes.not_made, CallShown::answered),
             made_calls: Cut::listed(&notes.made, CallShown::answered),
         }
-    }
-}
-
-struct Emitted {
-    added: Cut<EmittedShown>,
-    removed: Cut<EmittedShown>,
-    changed: Cut<EventDifference>,
-}
-
-/// The emitted events of both sides. An event in place of which another one of its type and key was emitted has changed.
-fn emitted(examined: &Examined) -> Emitted {
-    let emissions = examined.lane.emissions();
-    let (recorded, fork) = (emissions.only_recorded(), emissions.only_fork());
-    let events = |emissions: &[&Emission]| -> Vec<Event> { emissions.iter().map(|one| one.event.clone()).collect() };
-    let [old, new] = [events(&recorded), events(&fork)];
-    let pairs = pair(&old.iter().collect::<Vec<_>>(), &new.iter().collect::<Vec<_>>());
-    let of_log =
-        |index: &usize| recorded.get(*index).map(|one| EmittedShown::of(one.delivery, Some(one.at), &one.event));
-    let of_fork = |index: &usize| fork.get(*index).map(|one| EmittedShown::of(one.delivery, None, &one.event));
-    let changed = |(old, new): &(usize, usize)| Some(EventDifference { recorded: of_log(old)?, fork: of_fork(new)? });
-    let removed: Vec<_> = pairs.removed.iter().filter_map(of_log).collect();
-    let added: Vec<_> = pairs.added.iter().filter_map(of_fork).collect();
-    let changed: Vec<_> = pairs.changed.iter().filter_map(changed).collect();
-    Emitted {
-        added: Cut::of(added.into_iter()),
-        removed: Cut::of(removed.into_iter()),
-        changed: Cut::of(changed.into_iter()),
     }
 }
 
