@@ -1,11 +1,6 @@
 //! Executes deliveries of the fork: by the candidate, or again under the version that handled them.
 
-use std::{
-    borrow::Cow,
-    cell::RefCell,
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{borrow::Cow, cell::RefCell, collections::BTreeSet, sync::Arc};
 
 use weirgate_host::CallError;
 use weirgate_types::{Commit, Correction, FIRST_STATE_VERSION, Position, RUNTIME_TYPES};
@@ -375,8 +370,7 @@ impl Fork<'_> {
             processor: Arc::clone(&self.processor),
         });
         let calls = ForkCalls::new(recorded, given, self.request.missing_answers, asking);
-        let none = BTreeMap::new();
-        let differs = self.examined.get(&one.lane).map_or(&none, |examined| examined.lane.state());
+        let differs = self.examined.get(&one.lane).map(|examined| examined.lane.shared_state()).unwrap_or_default();
         let state = ForkState::new(Box::new(base), differs, names);
         Ok(((Box::new(state), Box::new(calls.clone())), calls))
     }

@@ -1,6 +1,6 @@
 //! What the differences of a what-if take in memory, counted as they come and go. Pure.
 
-use std::{collections::BTreeMap, ops::Deref};
+use std::{collections::BTreeMap, ops::Deref, sync::Arc};
 
 use serde::Serialize;
 
@@ -14,32 +14,56 @@ pub fn held_bytes<T: Serialize>(item: &T) -> usize {
 }
 
 /// A map that knows what it takes: equal maps take the same.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Measured<V> {
-    entries: BTreeMap<String, V>,
-    #[serde(skip)]
+    /// Shared with the delivery that reads it, and changed in place when that has ended.
+    entries: Arc<BTreeMap<String, V>>,
     bytes: usize,
 }
 
 impl<V> Default for Measured<V> {
     fn default() -> Self {
-        Self { entries: BTreeMap::new(), bytes: 0 }
+        Self { entries: Arc::default(), bytes: 0 }
     }
 }
 
-impl<V: Serialize> Measured<V> {
+impl<V: Serialize> Serialize for Measured<V> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (*self.entries).serialize(serializer)
+    }
+}
+
+impl<V> Measured<V> {
+    /// As it is now, without a copy.
+    #[must_use]
+    pub fn shared(&self) -> Arc<BTreeMap<String, V>> {
+        Arc::clone(&self.entries)
+    }
+}
+
+impl<V: Clone + Serialize> Measured<V> {
     /// Puts a value in the place of the one that was removed before.
     pub fn insert(&mut self, name: String, value: V) {
         self.remove(&name);
         self.bytes = self.bytes.saturating_add(entry_bytes(&name, &value));
-        self.entries.insert(name, value);
+        self.entries_mut().insert(name, value);
     }
 
     pub fn remove(&mut self, name: &str) -> Option<V> {
-        let (name, value) = self.entries.remove_entry(name)?;
+        if !self.entries.contains_key(name) {
+            return None;
+        }
+        let (name, value) = self.entries_mut().remove_entry(name)?;
         self.bytes = self.bytes.saturating_sub(entry_bytes(&name, &value));
         Some(value)
+    }
+
+    fn entries_mut(&mut self) -> &mut BTreeMap<String, V> {
+        #[cfg(test)]
+        if Arc::strong_count(&self.entries) > 1 {
+            tests::COPIED.set(tests::COPIED.get() + self.entries.len());
+        }
+        Arc::make_mut(&mut self.entries)
     }
 
     #[must_use]
@@ -62,8 +86,27 @@ fn entry_bytes<V: Serialize>(name: &String, value: &V) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
+    use std::cell::Cell;
+
     use super::*;
+
+    thread_local! {
+        /// Number of entries that were copied to change a map that is shared.
+        pub static COPIED: Cell<usize> = const { Cell::new(0) };
+    }
+
+    #[test]
+    fn a_map_that_is_read_stays_as_it_was() {
+        let mut map = Measured::default();
+        map.insert("a".into(), Some(vec![1]));
+        let (read, before) = (map.shared(), COPIED.get());
+        map.insert("b".into(), None);
+        assert_eq!((read.len(), map.len(), COPIED.get() - before), (1, 2, 1));
+        drop(read);
+        map.remove("a");
+        assert_eq!((map.len(), COPIED.get() - before), (1, 1), "it is not shared any more");
+    }
 
     #[test]
     fn a_map_counts_what_is_in_it_and_nothing_else() {

@@ -1,6 +1,9 @@
 //! What differs for one handler and key between the log and the fork. Pure: effects in, differences out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde::Serialize;
 use weirgate_types::{Effects, Event, Position, RUNTIME_TYPES, StateWrite, StatusWrite, TimerSetting, TimerWrite};
@@ -94,6 +97,12 @@ impl Lane {
     #[must_use]
     pub fn state(&self) -> &BTreeMap<String, Option<Vec<u8>>> {
         &self.state
+    }
+
+    /// The same for a delivery that reads them.
+    #[must_use]
+    pub fn shared_state(&self) -> Arc<BTreeMap<String, Option<Vec<u8>>>> {
+        self.state.shared()
     }
 
     #[must_use]

@@ -10,7 +10,7 @@ use weirgate_host::{ReadState, StateError};
 /// The state of a key in the fork: what differs over what the log holds.
 pub struct ForkState {
     base: Box<dyn ReadState>,
-    differs: BTreeMap<String, Option<Vec<u8>>>,
+    differs: Arc<BTreeMap<String, Option<Vec<u8>>>>,
     names: Names,
 }
 
@@ -39,8 +39,22 @@ impl Names {
 
 impl ForkState {
     #[must_use]
-    pub fn new(base: Box<dyn ReadState>, differs: &BTreeMap<String, Option<Vec<u8>>>, names: &Names) -> Self {
-        Self { base, differs: differs.clone(), names: names.clone() }
+    pub fn new(base: Box<dyn ReadState>, differs: Arc<BTreeMap<String, Option<Vec<u8>>>>, names: &Names) -> Self {
+        Self { base, differs, names: names.clone() }
+    }
+
+    /// At least `limit` names of the base that the fork has, too, or all that there are.
+    fn stands(&self, prefix: &str, limit: usize) -> Result<BTreeSet<String>, StateError> {
+        let mut asked = limit;
+        loop {
+            let mut stands = self.base.list(prefix, asked)?;
+            let is_all = stands.len() < asked;
+            stands.retain(|name| !matches!(self.differs.get(name), Some(None)));
+            if is_all || stands.len() >= limit {
+                return Ok(stands.into_iter().collect());
+            }
+            asked = asked.saturating_mul(2);
+        }
     }
 }
 
@@ -54,15 +68,9 @@ impl ReadState for ForkState {
 
     fn list(&self, prefix: &str, limit: usize) -> Result<Vec<String>, StateError> {
         self.names.read().prefixes.push(prefix.to_owned());
-        let removed = self.differs.values().filter(|value| value.is_none()).count();
-        let stands = self.base.list(prefix, limit.saturating_add(removed))?;
-        let mut names: BTreeSet<String> = stands.into_iter().collect();
-        for (name, value) in self.differs.iter().filter(|(name, _)| name.starts_with(prefix)) {
-            match value {
-                Some(_) => names.insert(name.clone()),
-                None => names.remove(name),
-            };
-        }
+        let mut names = self.stands(prefix, limit)?;
+        let differs = self.differs.range(prefix.to_owned()..).take_while(|(name, _)| name.starts_with(prefix));
+        names.extend(differs.filter(|(_, value)| value.is_some()).map(|(name, _)| name.clone()).take(limit));
         Ok(names.into_iter().take(limit).collect())
     }
 }
@@ -89,12 +97,18 @@ mod tests {
         let base = Base(["a", "b", "c"].map(|name| (name.to_owned(), vec![1])).into());
         let differs = [("a".to_owned(), None), ("b".to_owned(), Some(vec![2])), ("d".to_owned(), Some(vec![3]))].into();
         let names = Names::default();
-        let state = ForkState::new(Box::new(base), &differs, &names);
+        let state = ForkState::new(Box::new(base), Arc::new(differs), &names);
         let get = |name| state.get(name).expect("it can be read");
         assert_eq!([get("a"), get("b"), get("c"), get("d")], [None, Some(vec![2]), Some(vec![1]), Some(vec![3])]);
         assert_eq!(state.list("", 9).expect("it can be read"), ["b", "c", "d"]);
         assert_eq!(state.list("", 2).expect("it can be read"), ["b", "c"], "as many as were asked for");
         assert!(names.has("a") && names.has("x"), "all names were listed");
+        let all_gone = ["a", "b", "c"].map(|name| (name.to_owned(), None)).into();
+        let base = Base(["a", "b", "c", "d", "e"].map(|name| (name.to_owned(), vec![1])).into());
+        let state = ForkState::new(Box::new(base), Arc::new(all_gone), &names);
+        for limit in 0..4 {
+            assert_eq!(state.list("", limit).expect("it can be read"), ["d", "e"][..limit.min(2)]);
+        }
         let unlisted = Names::default();
         assert!(!unlisted.has("a"));
     }

@@ -1,8 +1,9 @@
 //! How much work what-ifs take, counted.
 
-use weirgate_types::{StatusWrite, TimerWrite};
+use weirgate_types::{StateWrite, StatusWrite, TimerWrite};
 
 use super::*;
+use crate::replay::what_if::held::tests::COPIED;
 
 const DELIVERIES: u64 = 300;
 
@@ -38,4 +39,21 @@ fn the_records_of_a_key_are_read_a_few_times_however_many_there_are() {
     let reads = lived.storage.operations() - before;
     assert!(examined.values().all(|examined| examined.lane.is_same()), "all stands: {examined:?}");
     assert!(reads < 10 * DELIVERIES, "{reads} reads");
+}
+
+/// Each delivery of the candidate sets another value that the old version did not, and reads them all.
+#[test]
+fn the_values_that_differ_are_not_copied_for_each_delivery() {
+    let old: Handler = Arc::new(|_, _| Effects::default());
+    let new: Handler = Arc::new(|item, state| {
+        let n = number(item);
+        assert_eq!(state.list("", usize::MAX).expect("names").len() as u64, n);
+        let write = StateWrite { name: format!("value/{n}"), value: Some(vec![1]) };
+        Effects { state: vec![write], ..Effects::default() }
+    });
+    let lived = live(old, &of_one_key());
+    let before = COPIED.get();
+    let examined = lived.examine(&new, None);
+    assert!(examined.values().all(|examined| examined.lane.state().len() as u64 == DELIVERIES), "{examined:?}");
+    assert_eq!(COPIED.get() - before, 0);
 }
