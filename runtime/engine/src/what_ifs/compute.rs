@@ -68,7 +68,8 @@ pub fn sources(shared: &Arc<Shared>, known: &Known, calls_allowed: bool) -> Resu
             Ok(_) => {
                 let modules = Arc::clone(shared.modules.host()) as Arc<dyn Load>;
                 let is_undone = undone_in(shared.statuses.views.clone());
-                return Ok(Sources { look, modules, outside, may_call, is_undone });
+                let deployments = Arc::clone(&shared.what_ifs.deployments);
+                return Ok(Sources { look, modules, outside, may_call, is_undone, deployments });
             }
         }
     }

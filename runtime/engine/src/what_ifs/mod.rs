@@ -27,7 +27,7 @@ use weirgate_types::Position;
 use crate::{
     Refusal,
     handle::Shared,
-    replay::{ReplayError, WhatIf},
+    replay::{Deployments, ReplayError, WhatIf},
 };
 pub use apply::Applied;
 #[cfg(feature = "sim")]
@@ -50,6 +50,8 @@ pub struct WhatIfs {
     inner: Mutex<Inner>,
     /// An async mutex: held until a decision is durable, and what follows from it has begun.
     decisions: Arc<tokio::sync::Mutex<()>>,
+    /// Read once for all keys that an application looks at.
+    deployments: Arc<Deployments>,
 }
 
 /// The right to decide about a replay: one decision at a time, so that the next sees what came of it.

@@ -1,7 +1,7 @@
 //! Examines a range: what differs on each key if the candidate alone is looked at, and what then differs at the receivers of its events.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -12,11 +12,12 @@ use weirgate_types::{Interest, Manifest, Position, Record};
 
 use super::{
     Progress,
+    deployments::{Deployments, Kept},
     notes::Examined,
     outside::{MayCall, Outside},
     request::{Runs, WhatIf},
     run::{Candidate, Fork, LaneId},
-    walk::{IsUndone, Walk, in_force},
+    walk::{IsUndone, Walk},
 };
 use crate::{
     StorageError,
@@ -69,6 +70,8 @@ pub struct Sources {
     pub outside: Arc<dyn Outside>,
     pub may_call: MayCall,
     pub is_undone: IsUndone,
+    /// Shared by all that read the same log.
+    pub deployments: Arc<Deployments>,
 }
 
 impl Sources {
@@ -144,9 +147,8 @@ impl Sources {
         let mut request = request.clone();
         request.selection.keys = vec![key.to_owned()];
         let mut fork = self.fork(&request, after, progress)?;
-        self.begin(&mut fork, after)?;
         let mut walk = self.walk();
-        let records = KeyRecords::new(self, key, &request, after);
+        let records = KeyRecords::new(self, key, &request, after)?;
         fork.run(&mut walk, records)?;
         Ok(fork.into_examined().remove(&(request.handler.clone(), key.to_owned())))
     }
@@ -158,6 +160,8 @@ impl Sources {
         progress: &'a dyn Progress,
     ) -> Result<Fork<'a>, ReplayError> {
         let fork = Fork::alone(request, self.candidate(request)?, after, progress);
+        let in_force = self.deployments.in_force(&self.look, after)?;
+        let fork = fork.beginning((*in_force).clone(), Arc::clone(&self.deployments));
         Ok(fork.calling(Arc::clone(&self.outside), self.may_call))
     }
 
@@ -165,10 +169,9 @@ impl Sources {
         &self,
         mut fork: Fork<'_>,
         after: Position,
-        records: impl Iterator<Item = Result<(Position, Record), ReplayError>>,
+        records: impl Iterator<Item = Result<(Position, Arc<Record>), ReplayError>>,
         executed: &mut u64,
     ) -> Result<(BTreeMap<LaneId, Examined>, Option<Bound>), ReplayError> {
-        self.begin(&mut fork, after)?;
         let mut walk = self.walk();
         let mut at = after;
         let records = records.inspect(|read| at = read.as_ref().map_or(at, |(position, _)| *position));
@@ -185,23 +188,17 @@ impl Sources {
         Walk::new(Arc::clone(&self.look), Arc::clone(&self.modules), Arc::clone(&self.is_undone))
     }
 
-    fn begin(&self, fork: &mut Fork<'_>, after: Position) -> Result<(), ReplayError> {
-        in_force(&self.look, after)?
-            .into_values()
-            .try_for_each(|(position, deployed)| fork.deployed(position, &deployed))
-    }
-
     fn scan(
         &self,
         after: Position,
         through: Position,
-    ) -> impl Iterator<Item = Result<(Position, Record), ReplayError>> + use<> {
+    ) -> impl Iterator<Item = Result<(Position, Arc<Record>), ReplayError>> + use<> {
         let records = self.log().scan(after.next()).map(|read| read.map_err(|error| StorageError::from(error).into()));
         // A record that begins before the range was covered by it.
         let in_range = move |read: &Result<(Position, Record), ReplayError>| {
             read.as_ref().map_or(true, |(position, _)| *position <= through)
         };
-        records.take_while(in_range)
+        records.take_while(in_range).map(|read| read.map(|(position, record)| (position, Arc::new(record))))
     }
 
     fn candidate(&self, request: &WhatIf) -> Result<Option<Candidate>, ReplayError> {
@@ -221,7 +218,7 @@ impl Sources {
     fn first(&self, request: &WhatIf) -> Result<Position, ReplayError> {
         let named = request.selection.after;
         Ok(match request.selection.since_ms {
-            Some(since_ms) => named.max(self.before_time(since_ms)?),
+            Some(since_ms) => named.max(self.deployments.older(&self.look, since_ms, || self.before_time(since_ms))?),
             None => named,
         })
     }
@@ -248,32 +245,50 @@ fn shared(examined: BTreeMap<LaneId, Examined>) -> impl Iterator<Item = (LaneId,
     examined.into_iter().map(|(lane, examined)| (lane, Arc::new(examined)))
 }
 
-/// The records of one key, and those of its handler's deployments, through the index.
+/// The records of one key, through the index, and those of its handler's deployments.
 struct KeyRecords<'a> {
     sources: &'a Sources,
     key: &'a str,
-    request: &'a WhatIf,
-    next: std::collections::VecDeque<Position>,
+    through: Position,
+    /// The deployments and removals that are left.
+    deployments: std::iter::Peekable<std::vec::IntoIter<Kept>>,
+    next: VecDeque<Position>,
+    /// The positions of the key were asked for up to there.
     asked_through: Position,
     last: Position,
 }
 
 impl<'a> KeyRecords<'a> {
-    fn new(sources: &'a Sources, key: &'a str, request: &'a WhatIf, after: Position) -> Self {
-        Self { sources, key, request, next: std::collections::VecDeque::new(), asked_through: after, last: after }
+    fn new(sources: &'a Sources, key: &'a str, request: &WhatIf, after: Position) -> Result<Self, ReplayError> {
+        let through = request.through;
+        let deployments = sources.deployments.behind(&sources.look, &request.handler, (after, through))?;
+        let deployments = deployments.into_iter().peekable();
+        Ok(Self { sources, key, through, deployments, next: VecDeque::new(), asked_through: after, last: after })
     }
 
-    fn read(&mut self) -> Result<Option<(Position, Record)>, ReplayError> {
+    fn read(&mut self) -> Result<Option<(Position, Arc<Record>)>, ReplayError> {
         loop {
-            if self.next.is_empty() {
-                if self.asked_through >= self.request.through {
-                    return Ok(None);
-                }
+            if self.next.is_empty() && self.asked_through < self.through {
                 self.ask()?;
                 continue;
             }
-            let Some(position) = self.next.pop_front() else { continue };
-            let read = self.sources.log().read(position).map_err(StorageError::from)?;
+            let of_key = self.next.front().copied();
+            let deployment = self.deployments.next_if(|(at, _)| of_key.is_none_or(|of_key| *at <= of_key));
+            let (position, known) = match (deployment, of_key) {
+                (Some(deployment), _) => deployment,
+                (None, Some(position)) => {
+                    self.next.pop_front();
+                    (position, None)
+                }
+                (None, None) => return Ok(None),
+            };
+            let read = match known {
+                Some(record) => Some((position, record)),
+                None => {
+                    let read = self.sources.log().read(position).map_err(StorageError::from)?;
+                    read.map(|(first, record)| (first, Arc::new(record)))
+                }
+            };
             // An event has the position of its own: its record was read before.
             if let Some((first, record)) = read.filter(|(first, _)| *first > self.last) {
                 self.last = first;
@@ -283,22 +298,16 @@ impl<'a> KeyRecords<'a> {
     }
 
     fn ask(&mut self) -> Result<(), ReplayError> {
-        let Self { sources, key, request, asked_through: after, .. } = self;
-        let of_key = sources.look.of_key(key, *after, PAGE)?;
-        let of_handler = sources.look.of_handler(&request.handler, *after, PAGE)?;
-        let full = [&of_key, &of_handler].into_iter().filter(|page| page.len() == PAGE);
-        let until = full.filter_map(|page| page.last().copied()).min().unwrap_or(request.through).min(request.through);
-        let mut all = [of_key, of_handler].concat();
-        all.retain(|position| *position <= until);
-        all.sort_unstable();
-        all.dedup();
-        (self.next, self.asked_through) = (all.into(), until);
+        let of_key = self.sources.look.of_key(self.key, self.asked_through, PAGE)?;
+        let until = of_key.last().copied().filter(|_| of_key.len() == PAGE).unwrap_or(self.through).min(self.through);
+        self.next = of_key.into_iter().take_while(|position| *position <= until).collect();
+        self.asked_through = until;
         Ok(())
     }
 }
 
 impl Iterator for KeyRecords<'_> {
-    type Item = Result<(Position, Record), ReplayError>;
+    type Item = Result<(Position, Arc<Record>), ReplayError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         self.read().transpose()

@@ -3,6 +3,7 @@
 
 mod calls;
 mod delivered;
+mod deployments;
 mod emissions;
 mod examine;
 mod execute;
@@ -30,6 +31,8 @@ use weirgate_types::Position;
 
 use super::ReplayError;
 pub use calls::{AnsweredCall, MissingAnswers, UnansweredCall};
+pub use deployments::Deployments;
+pub(crate) use deployments::in_force;
 pub use emissions::{Changes, Emission, Emissions, Pairs};
 pub use examine::{Bound, Examination, Sources};
 pub use filter::Filter;
@@ -41,7 +44,6 @@ pub use plan::{KeyPlan, Planned, Stays, digest as plan_digest};
 pub use request::{Bounds, Candidate, Closed, Runs, Selection, WhatIf};
 pub use run::LaneId;
 pub use walk::IsUndone;
-pub(crate) use walk::in_force;
 pub use written::PartWrites;
 
 /// Who follows a what-if.

@@ -9,13 +9,12 @@ use std::{
 };
 
 use weirgate_host::Processor;
-use weirgate_types::{
-    Commit, Deployed, Effects, Event, HandlerName, Interest, Manifest, Outcome, Position, Record, TimerId,
-};
+use weirgate_types::{Commit, Deployed, Effects, Event, HandlerName, Interest, Outcome, Position, Record, TimerId};
 
 use super::{
     Progress,
     delivered::{Answers, Delivered, Ran},
+    deployments::{AllInForce, Deployments, InForce},
     lane::Both,
     notes::Examined,
     outcome::note,
@@ -46,7 +45,8 @@ pub struct Fork<'a> {
     /// `None`: it is asked what would be without a repair.
     pub(super) candidate: Option<Candidate>,
     /// The versions in force there.
-    pub(super) in_force: BTreeMap<HandlerName, InForce>,
+    pub(super) in_force: AllInForce,
+    deployments: Arc<Deployments>,
     pub(super) examined: BTreeMap<LaneId, Examined>,
     pub(super) substitutes: Substitutes,
     waiting: VecDeque<Added>,
@@ -76,13 +76,6 @@ pub struct Candidate {
     pub call_time_max: Duration,
 }
 
-/// A version that is in force.
-pub struct InForce {
-    pub version: Position,
-    pub interest: Interest,
-    pub state_version: u32,
-}
-
 /// An event of the fork that the log does not hold, or that no delivery was opened for.
 struct Added {
     event: Event,
@@ -104,7 +97,8 @@ impl<'a> Fork<'a> {
         Self {
             request,
             candidate,
-            in_force: BTreeMap::new(),
+            in_force: AllInForce::new(),
+            deployments: Arc::default(),
             examined: BTreeMap::new(),
             substitutes: Substitutes::default(),
             waiting: VecDeque::new(),
@@ -139,15 +133,14 @@ impl<'a> Fork<'a> {
         self.cascade.is_none_or(|differing| differing.contains(lane)) || self.examined.contains_key(lane)
     }
 
-    /// Takes a deployment that is in force where the walk begins.
-    ///
-    /// # Errors
-    /// Its manifest cannot be read.
-    pub fn deployed(&mut self, position: Position, deployed: &Deployed) -> Result<(), ReplayError> {
-        let manifest = Manifest::from_record(&deployed.manifest)
-            .map_err(|error| ReplayError::Manifest { position, reason: error.to_string() })?;
-        let (interest, state_version) = (Interest::new(&manifest.subscriptions), manifest.state_version);
-        let in_force = InForce { version: position, interest, state_version };
+    /// Takes the versions that are in force where the walk begins.
+    #[must_use]
+    pub fn beginning(self, in_force: AllInForce, deployments: Arc<Deployments>) -> Self {
+        Self { in_force, deployments, ..self }
+    }
+
+    fn deployed(&mut self, position: Position, deployed: &Deployed) -> Result<(), ReplayError> {
+        let in_force = self.deployments.decoded(position, deployed)?;
         self.in_force.insert(deployed.handler.clone(), in_force);
         Ok(())
     }
@@ -367,13 +360,12 @@ impl Fork<'_> {
     pub fn run(
         &mut self,
         walk: &mut Walk,
-        records: impl Iterator<Item = Result<(Position, Record), ReplayError>>,
+        records: impl Iterator<Item = Result<(Position, Arc<Record>), ReplayError>>,
     ) -> Result<(), ReplayError> {
         for read in records {
             let (position, record) = read?;
             self.progress.go_on(position, self.executed)?;
             self.check_bytes(walk);
-            let record = Arc::new(record);
             let ended = walk.go_to(position, &record);
             self.record(walk, position, &record)?;
             self.deliver_added(walk)?;

@@ -10,7 +10,7 @@ use weirgate_history::Look;
 use weirgate_host::{ReadState, StateError};
 use weirgate_log::LogReader;
 use weirgate_types::{
-    Commit, Deployed, Effects, Event, HandlerName, Position, Record, ReplayAnswered, ReplayRequested, TimerSetting,
+    Commit, Effects, Event, HandlerName, Position, Record, ReplayAnswered, ReplayRequested, TimerSetting,
 };
 
 use super::{
@@ -423,26 +423,4 @@ impl ReadState for HeldState {
 
 fn lane_of(commit: &Commit) -> (HandlerName, String) {
     (commit.handler.clone(), commit.key.clone())
-}
-
-/// The deployments in force at a position.
-pub fn in_force(look: &Look, through: Position) -> Result<BTreeMap<HandlerName, (Position, Deployed)>, ReplayError> {
-    let (mut after, mut found) = (Position::ZERO, BTreeMap::new());
-    loop {
-        let page = look.of_handlers(after, PAGE)?;
-        for position in page.iter().copied().take_while(|position| *position <= through) {
-            let read = look.log().read(position).map_err(StorageError::from)?;
-            match read {
-                Some((_, Record::Deployed(deployed))) => {
-                    found.insert(deployed.handler.clone(), (position, deployed));
-                }
-                Some((_, Record::Removed(removed))) => drop(found.remove(&removed.handler)),
-                _ => {}
-            }
-        }
-        match page.last() {
-            Some(last) if page.len() == PAGE && *last <= through => after = *last,
-            _ => return Ok(found),
-        }
-    }
 }

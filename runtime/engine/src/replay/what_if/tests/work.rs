@@ -57,3 +57,33 @@ fn the_values_that_differ_are_not_copied_for_each_delivery() {
     assert!(examined.values().all(|examined| examined.lane.state().len() as u64 == DELIVERIES), "{examined:?}");
     assert_eq!(COPIED.get() - before, 0);
 }
+
+/// An application looks at one key after the other.
+#[test]
+fn deployments_are_read_once_for_all_keys() {
+    const DEPLOYMENTS: u64 = 200;
+    const KEYS: u64 = 50;
+    let numbers: Vec<_> = (0..KEYS).map(|n| (format!("k{n}"), 5)).collect();
+    let (new, mut lived) = (totals(0), live(totals(5), &numbers));
+    let code: Handler = Arc::new(|_, _| Effects::default());
+    let deploy = |lived: &mut World| (0..DEPLOYMENTS).for_each(|_| lived.deploy("other", "none", Arc::clone(&code)));
+    deploy(&mut lived);
+    let replay = asked(&mut lived);
+    for (lane, examined) in &lived.examine(&new, None) {
+        let plan = planned(&lived, (lane, examined));
+        append(&mut lived, replay, (lane, examined), plan);
+    }
+    (0..DEPLOYMENTS).for_each(|_| lived.deploy(TOTALS, "number", totals(5)));
+    let sources = lived.sources();
+    // What is found without the index.
+    let mut of_all = WhatIf { runs: Runs::Without(replay), through: lived.log.head(), ..request() };
+    let all = sources.examine_once(&of_all, None, &Everything).expect("a what-if");
+    of_all.selection.after = replay;
+    let before = lived.storage.operations();
+    for (key, _) in &numbers {
+        let examined = sources.examine_key(&of_all, key, &Everything).expect("a what-if");
+        assert!(examined.is_some() && examined.as_ref() == all.get(&(name(TOTALS), key.clone())), "{key}");
+    }
+    let reads = lived.storage.operations() - before;
+    assert!(reads < 3 * DEPLOYMENTS + 20 * KEYS, "{reads} reads");
+}

@@ -27,7 +27,7 @@ pub const TOTALS: &str = "totals";
 pub const REPORTS: &str = "reports";
 pub const ALL: Position = Position(u64::MAX);
 
-struct Everything;
+pub struct Everything;
 
 impl Progress for Everything {
     fn go_on(&self, _: Position, _: u64) -> Result<(), ReplayError> {
@@ -208,7 +208,7 @@ impl World {
         position
     }
 
-    fn deploy(&mut self, handler: &str, r#type: &str, code: Handler) {
+    pub fn deploy(&mut self, handler: &str, r#type: &str, code: Handler) {
         let deployed = Deployed {
             handler: name(handler),
             digest: Digest([0; 32]),
@@ -304,6 +304,22 @@ impl World {
         emitted.sort_unstable();
     }
 
+    /// What a what-if reads of it now.
+    pub fn sources(&self) -> Sources {
+        let (reader, hasher) = (self.log.reader(), self.log.key_hasher());
+        let history = History::without_files(reader, Arc::clone(self.log.epochs()), hasher);
+        let functions = self.versions.iter().map(|(name, (_, handler))| (name.clone(), Arc::clone(handler)));
+        let undone = self.undone.clone();
+        Sources {
+            look: Arc::new(Arc::new(history).look()),
+            modules: Arc::new(Functions(functions.collect())),
+            outside: Arc::new(NoOutside),
+            may_call: MayCall::Nothing,
+            is_undone: Arc::new(move |replay| Ok(undone.contains(&replay))),
+            deployments: Arc::default(),
+        }
+    }
+
     /// What-ifs of the candidate over all that happened.
     pub fn examine(&self, candidate: &Handler, cascade: Option<&BTreeSet<LaneId>>) -> BTreeMap<LaneId, Examined> {
         self.examine_as(&request(), candidate, cascade)
@@ -315,13 +331,8 @@ impl World {
         candidate: &Handler,
         cascade: Option<&BTreeSet<LaneId>>,
     ) -> BTreeMap<LaneId, Examined> {
-        let reader = self.log.reader();
-        let history = History::without_files(reader.clone(), Arc::clone(self.log.epochs()), self.log.key_hasher());
-        let look = Arc::new(Arc::new(history).look());
-        let functions = self.versions.iter().map(|(name, (_, handler))| (name.clone(), Arc::clone(handler)));
-        let undone = self.undone.clone();
-        let is_undone = Arc::new(move |replay| Ok(undone.contains(&replay)));
-        let mut walk = Walk::new(look, Arc::new(Functions(functions.collect())), is_undone);
+        let Sources { look, modules, is_undone, .. } = self.sources();
+        let mut walk = Walk::new(look, modules, is_undone);
         let candidate = match &request.runs {
             Runs::Candidate(Candidate { manifest, .. }) => {
                 let manifest = Manifest::from_record(manifest).expect("a manifest");
@@ -335,7 +346,8 @@ impl World {
         if let Some(differing) = cascade {
             fork = fork.cascading(differing);
         }
-        let records = reader.scan(Position::ZERO).map(|read| Ok(read.expect("a record")));
+        let records = self.log.reader().scan(Position::ZERO).map(|read| read.expect("a record"));
+        let records = records.map(|(position, record)| Ok((position, Arc::new(record))));
         fork.run(&mut walk, records).expect("a what-if");
         fork.into_examined()
     }
