@@ -54,7 +54,7 @@ pub use error::{EngineFault, Refusal, StartError, StorageError, WorkerFault};
 pub use handle::{
     AskedCandidate, AskedWhatIf, Blocked, BlockedPage, BulkJob, BulkJobState, Candidate, Choices, CommandRequest,
     Corrected, DeadLetterFilter, DeadLetterPage, Decided, DeliveryPage, DifferencePage, Failure, Growth, Handle,
-    KeyDifferences, KeyHold, KeyLane, Moment, NewData, PlanPage, Rollback, StoredEvent, Story, Suspected,
+    KeyDifferences, KeyHold, KeyLane, Moment, NewData, ReadPlan, Rollback, StoredEvent, Story, Suspected,
     VersionNumbers, WhatIfItem, WhatIfPage,
 };
 pub use hub::{Hub, SharedDelta, Watch};
@@ -69,4 +69,4 @@ pub use weirgate_core::{DeliveryState, Limits, StateName, Suspicion, WorkerSlots
 pub use weirgate_history::{History, HistoryError, KeyState, Look, Made, StateAsOf};
 pub use weirgate_host::{BUDGET_BYTES, BoundSecret, Budget, Grant, ModuleError, Purpose};
 pub use weirgate_log::Epoch;
-pub use what_ifs::{Applied, Computed, Known, PlanId, Summary, Watch as WhatIfProgress};
+pub use what_ifs::{Applied, Computed, Known, PlanId, Summary, TimersAsOf, Watch as WhatIfProgress};

@@ -7,6 +7,7 @@ mod dead_letters;
 mod deliveries;
 mod deployment;
 mod described;
+mod differences;
 mod digests;
 mod executions;
 mod listing;
@@ -52,6 +53,7 @@ pub use bulk_jobs::{BulkJob, BulkJobState, BulkJobs};
 pub use dead_letters::{DeadLetterFilter, DeadLetterPage, Failure};
 pub use deliveries::{Blocked, BlockedPage, CommandRequest, Corrected, NewData};
 pub use deployment::{Candidate, Growth};
+pub use differences::{DifferencePage, KeyDifferences, KeyLane, ReadPlan};
 pub use executions::ReplaySlots;
 pub use listing::DeliveryPage;
 pub use replays::KeyHold;
@@ -59,10 +61,7 @@ pub(crate) use replays::undone_in;
 pub use suspected::Suspected;
 pub use timeline::Moment;
 pub use versions::Rollback;
-pub use what_ifs::{
-    AskedCandidate, AskedWhatIf, Choices, DifferencePage, KeyDifferences, KeyLane, PlanPage, VersionNumbers,
-    WhatIfItem, WhatIfPage,
-};
+pub use what_ifs::{AskedCandidate, AskedWhatIf, Choices, VersionNumbers, WhatIfItem, WhatIfPage};
 
 /// How long to wait before a stop is sent again while the writer's queue is full.
 const QUEUE_LOOK: Duration = Duration::from_millis(5);

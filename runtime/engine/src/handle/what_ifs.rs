@@ -1,14 +1,14 @@
 //! What-ifs and their plans: asked for, looked at, approved, applied, taken back.
 
-use std::{collections::BTreeMap, ops::Bound, sync::Arc};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use weirgate_types::{Digest, HandlerName, Manifest, Position};
 
-use super::{Handle, Shared, Story, blocking, replays, versions};
+use super::{Handle, Shared, Story, differences::receivers_of, replays, versions};
 use crate::{
     Audit, Refusal, ReplayItem, ReplayStep, StorageError,
-    replay::{Bounds, Examined, KeyPlan, LaneId, MissingAnswers, Runs, Selection, WhatIf},
+    replay::{Bounds, MissingAnswers, Runs, Selection, WhatIf},
     replays::check_text,
     what_ifs::{Computed, Known, PlanId},
 };
@@ -65,42 +65,6 @@ pub struct WhatIfPage {
     pub what_ifs: Vec<WhatIfItem>,
     /// Where the next page begins; `None` on the last page.
     pub next: Option<Position>,
-}
-
-/// What differs for a key.
-#[derive(Debug, Clone)]
-pub struct KeyDifferences {
-    pub lanes: Vec<KeyLane>,
-    pub plan: Option<KeyPlan>,
-}
-
-/// What a handler comes to for a key.
-#[derive(Debug, Clone)]
-pub struct KeyLane {
-    pub handler: HandlerName,
-    pub examined: Arc<Examined>,
-    /// The values of the state that differ, as the log has them.
-    pub recorded: BTreeMap<String, Option<Vec<u8>>>,
-}
-
-/// A page of what differs.
-#[derive(Debug, Clone)]
-pub struct DifferencePage {
-    pub differences: Vec<(LaneId, Arc<Examined>)>,
-    /// Where the next page begins; `None` on the last page.
-    pub next: Option<LaneId>,
-}
-
-/// A page of a plan.
-#[derive(Debug, Clone)]
-pub struct PlanPage {
-    pub plans: Vec<KeyPlan>,
-    /// That of the whole plan.
-    pub digest: Digest,
-    /// The receivers that have a plan of their own.
-    pub receivers: Vec<HandlerName>,
-    /// Where the next page begins; `None` on the last page.
-    pub next: Option<String>,
 }
 
 /// What the approver chose where the plan left a choice.
@@ -212,81 +176,6 @@ impl Handle {
         Ok(WhatIfPage { what_ifs: items.into_iter().map(what_if).collect(), next })
     }
 
-    /// What differs on handlers and keys behind `after`, the receivers of changed events included; at most `limit`. `subject`: only
-    /// where this subject's status differs.
-    ///
-    /// # Errors
-    /// There is no such replay, or it is not computed yet.
-    pub async fn differences(
-        &self,
-        id: PlanId,
-        after: Option<LaneId>,
-        subject: Option<&str>,
-        limit: usize,
-    ) -> Result<DifferencePage, Refusal> {
-        let computed = self.computed(id).await?;
-        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let is_about =
-            |(_, examined): &(&LaneId, &Arc<Examined>)| subject.is_none_or(|subject| examined.is_about(subject));
-        let mut found = computed.examination.cascade.range((start, Bound::Unbounded)).filter(is_about);
-        let differences: Vec<_> =
-            found.by_ref().take(limit).map(|(lane, one)| (lane.clone(), Arc::clone(one))).collect();
-        let next = found.next().and_then(|_| differences.last().map(|(lane, _)| lane.clone()));
-        Ok(DifferencePage { differences, next })
-    }
-
-    /// What differs for a key at all handlers, and the plan for it. At most `values_max` values of the state are read for each.
-    ///
-    /// # Errors
-    /// There is no such replay, or it is not computed yet.
-    pub async fn differences_of_key(
-        &self,
-        id: PlanId,
-        key: &str,
-        values_max: usize,
-    ) -> Result<KeyDifferences, Refusal> {
-        let computed = self.computed(id).await?;
-        let through = self.what_if(id).await?.request.through;
-        let (look, key, scan) = (self.history().look(), key.to_owned(), self.0.queries.scan().await?);
-        let now_ms = self.0.clock.now_ms();
-        blocking(move || {
-            let _scan = scan;
-            let of_key = computed.examination.cascade.iter().filter(|((_, other), _)| *other == key);
-            let lanes = of_key.map(|((handler, _), examined)| {
-                let names = examined.lane.state().keys().take(values_max);
-                let value = |name: &String| Ok((name.clone(), look.value_before(handler, &key, name, through.next())?));
-                let recorded = names.map(value).collect::<Result<_, Refusal>>()?;
-                Ok(KeyLane { handler: handler.clone(), examined: Arc::clone(examined), recorded })
-            });
-            let lanes = lanes.collect::<Result<Vec<_>, Refusal>>()?;
-            Ok(KeyDifferences { lanes, plan: computed.plans.get(&key).map(|plan| plan.as_of(now_ms)) })
-        })
-        .await?
-    }
-
-    /// The plan of keys behind `after`; at most `limit`. `receiver`: that of a receiver, if it is folded again.
-    ///
-    /// # Errors
-    /// There is no such replay, or it is not computed yet.
-    pub async fn plan(
-        &self,
-        id: PlanId,
-        receiver: Option<HandlerName>,
-        after: Option<String>,
-        limit: usize,
-    ) -> Result<PlanPage, Refusal> {
-        let computed = self.computed(id).await?;
-        let own = receiver.is_none().then_some(computed.plans.values()).into_iter().flatten();
-        let is_its = |lane: &LaneId| receiver.as_ref().is_some_and(|receiver| lane.0 == *receiver);
-        let of_receiver = computed.receivers.iter().filter(|(lane, _)| is_its(lane)).map(|(_, plan)| plan);
-        let is_behind = |plan: &&KeyPlan| after.as_ref().is_none_or(|after| plan.key > *after);
-        let mut found = own.chain(of_receiver).filter(is_behind);
-        let now_ms = self.0.clock.now_ms();
-        let plans: Vec<_> = found.by_ref().take(limit).map(|plan| plan.as_of(now_ms)).collect();
-        let next = found.next().and_then(|_| plans.last().map(|plan| plan.key.clone()));
-        Ok(PlanPage { plans, digest: computed.digest, receivers: receivers_of(&computed), next })
-    }
-
     /// Records that the plan of this digest may be applied. It takes the place of an earlier approval.
     ///
     /// # Errors
@@ -345,13 +234,6 @@ impl Handle {
 fn recorded(choices: &Choices) -> Result<String, Refusal> {
     let text = serde_json::to_string(choices).map_err(StorageError::encode("the choices"))?;
     check_text("the choices of an approval", &text).map(|()| text)
-}
-
-/// The receivers that have a plan, in order.
-fn receivers_of(computed: &Computed) -> Vec<HandlerName> {
-    let mut receivers: Vec<_> = computed.receivers.keys().map(|(handler, _)| handler.clone()).collect();
-    receivers.dedup();
-    receivers
 }
 
 /// Only receivers that have a plan can be folded again, and only if all of it was examined.

@@ -1,28 +1,34 @@
 //! The timers of a plan at a time: those that are due by then are past. Pure.
 
+use weirgate_types::{TimerSetting, TimerWrite};
+
 use crate::replay::KeyPlan;
 
+/// The timers of a plan as they are appended at a time.
+#[derive(Debug, Default)]
+pub struct TimersAsOf<'a> {
+    /// Those that are set and not due by then, and those that are cancelled.
+    pub pending: Vec<&'a TimerWrite>,
+    pub past: Vec<(&'a str, &'a TimerSetting)>,
+}
+
 impl KeyPlan {
-    /// The plan as it is appended at a time.
     #[must_use]
-    pub fn as_of(&self, now_ms: u64) -> Self {
-        let mut plan = self.clone();
-        let mut pending = Vec::new();
-        for timer in plan.timers {
-            match timer.set {
-                Some(setting) if setting.due_ms <= now_ms => plan.past_timers.push((timer.name, setting)),
-                _ => pending.push(timer),
+    pub fn timers_as_of(&self, now_ms: u64) -> TimersAsOf<'_> {
+        let past = self.past_timers.iter().map(|(name, setting)| (name.as_str(), setting));
+        let mut timers = TimersAsOf { pending: Vec::new(), past: past.collect() };
+        for timer in &self.timers {
+            match &timer.set {
+                Some(setting) if setting.due_ms <= now_ms => timers.past.push((&timer.name, setting)),
+                _ => timers.pending.push(timer),
             }
         }
-        plan.timers = pending;
-        plan
+        timers
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use weirgate_types::{TimerSetting, TimerWrite};
-
     use super::*;
 
     #[test]
@@ -34,10 +40,9 @@ mod tests {
         let timers = vec![timer("a", Some(7)), timer("b", Some(8)), timer("c", None)];
         let plan = KeyPlan { timers, ..KeyPlan::default() };
         let names = |now_ms| {
-            let KeyPlan { timers, past_timers, .. } = plan.as_of(now_ms);
-            let (pending, past) =
-                (timers.into_iter().map(|one| one.name), past_timers.into_iter().map(|(name, _)| name));
-            (pending.collect::<String>(), past.collect::<String>())
+            let TimersAsOf { pending, past } = plan.timers_as_of(now_ms);
+            let pending: String = pending.into_iter().map(|timer| timer.name.as_str()).collect();
+            (pending, past.into_iter().map(|(name, _)| name).collect::<String>())
         };
         for (now_ms, pending, past) in [(6, "abc", ""), (7, "bc", "a"), (8, "c", "ab"), (9, "c", "ab")] {
             assert_eq!(names(now_ms), (pending.to_owned(), past.to_owned()));

@@ -32,6 +32,7 @@ use crate::{
 pub use apply::Applied;
 #[cfg(feature = "sim")]
 pub use compute::compute_from;
+pub use due::TimersAsOf;
 pub use known::{Apply, Computed, Known};
 use known::{Replays, Task};
 pub use plan_id::PlanId;

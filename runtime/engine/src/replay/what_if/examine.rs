@@ -13,6 +13,7 @@ use weirgate_types::{Interest, Manifest, Position, Record};
 use super::{
     Progress,
     deployments::{Deployments, Kept},
+    index::Index,
     notes::Examined,
     outside::{MayCall, Outside},
     request::{Runs, WhatIf},
@@ -36,6 +37,8 @@ pub struct Examination {
     pub cascade: BTreeMap<LaneId, Arc<Examined>>,
     /// Keys of other handlers that differ without that: those that an undone replay has folded again.
     pub others: BTreeMap<LaneId, Arc<Examined>>,
+    /// Of the cascade.
+    pub index: Index,
     pub executed: u64,
     pub bound: Option<Bound>,
     /// A limit that ended the look at the receivers early; the plan does not depend on it.
@@ -50,7 +53,8 @@ impl Examination {
         let examined = self.alone.values().chain(self.cascade.values()).chain(self.others.values());
         // Without a look at the receivers, the same is in two of them.
         let each = examined.filter(|examined| seen.insert(Arc::as_ptr(examined)));
-        each.map(|examined| examined.bytes()).fold(0, u64::saturating_add)
+        let index = u64::try_from(self.index.bytes()).unwrap_or(u64::MAX);
+        each.map(|examined| examined.bytes()).fold(index, u64::saturating_add)
     }
 }
 
@@ -101,6 +105,7 @@ impl Sources {
             found.cascade = alone.clone();
             found.cascade_bound = found.bound.filter(|_| emits_otherwise);
         }
+        found.index = Index::of(found.cascade.iter().map(|(lane, examined)| (lane, &**examined)));
         for (lane, examined) in alone {
             match lane.0 == request.handler {
                 true => drop(found.alone.insert(lane.1, examined)),

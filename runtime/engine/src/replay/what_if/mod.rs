@@ -9,6 +9,7 @@ mod examine;
 mod execute;
 mod filter;
 mod held;
+mod index;
 mod lane;
 mod lane_past;
 mod notes;

@@ -1,6 +1,6 @@
 //! What a what-if found out about one handler and key beside the differences that remain. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use weirgate_types::{Effects, HandlerName, KeyRepaired, Position, Repaired, StatusWrite};
@@ -8,7 +8,7 @@ use weirgate_types::{Effects, HandlerName, KeyRepaired, Position, Repaired, Stat
 use super::{
     calls::{AnsweredCall, UnansweredCall},
     emissions::Emission,
-    held::held_bytes,
+    held::{Measured, held_bytes},
     lane::Lane,
     outside::is_safe,
     request::Closed,
@@ -79,6 +79,8 @@ pub struct Notes {
     pub outcomes: Listed<OutcomeChange>,
     /// Steps in the path of statuses that differ.
     pub path: Listed<PathStep>,
+    /// The subjects of the steps that were left out there.
+    pub more_subjects: Measured<()>,
     /// Calls that the log holds no answer for, and calls of the log that the fork did not make.
     pub unanswered: Listed<(Position, UnansweredCall)>,
     pub not_made: Listed<(Position, AnsweredCall)>,
@@ -149,10 +151,12 @@ impl Fails {
 }
 
 impl Examined {
-    /// Whether the status of a subject differs, or differed.
+    /// The subjects whose status differs, or differed.
     #[must_use]
-    pub fn is_about(&self, subject: &str) -> bool {
-        self.lane.status().contains_key(subject) || self.notes.path.first.iter().any(|step| step.subject == subject)
+    pub fn subjects(&self) -> BTreeSet<&str> {
+        let of_path = self.notes.path.first.iter().map(|step| &step.subject);
+        let subjects = self.lane.status().keys().chain(of_path).chain(self.notes.more_subjects.keys());
+        subjects.map(String::as_str).collect()
     }
 
     /// What it takes in memory, about.
@@ -196,9 +200,21 @@ impl Notes {
     /// What the lists take in memory beside their own places, about.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let Self { opened, dropped, outcomes, path, unanswered, not_made, made, past_timers, caused_by, .. } = self;
+        let Self {
+            opened,
+            dropped,
+            outcomes,
+            path,
+            more_subjects,
+            unanswered,
+            not_made,
+            made,
+            past_timers,
+            caused_by,
+            ..
+        } = self;
         let lists = [opened.bytes, dropped.bytes, outcomes.bytes, path.bytes, unanswered.bytes, not_made.bytes];
-        let others = [made.bytes, past_timers.bytes, caused_by.as_ref().map_or(0, held_bytes)];
+        let others = [made.bytes, past_timers.bytes, caused_by.as_ref().map_or(0, held_bytes), more_subjects.bytes()];
         let fails = self.fails.iter().chain(self.repairs_left_out.values()).map(held_bytes);
         lists.into_iter().chain(others).chain(fails).fold(0, usize::saturating_add)
     }
@@ -237,6 +253,9 @@ impl Notes {
             let subject = write.subject.clone();
             let (recorded, fork) = (find(recorded, &subject), find(fork, &subject));
             if recorded != fork {
+                if self.path.first.len() >= LISTED_MAX {
+                    self.more_subjects.insert(subject.clone(), ());
+                }
                 self.path.push(PathStep { event, subject, recorded, fork });
             }
         }

@@ -139,8 +139,9 @@ pub async fn read(
     let KeyDifferences { lanes, plan } = app.engine.differences_of_key(id, &key, LIST_MAX).await?;
     slot.make(move || {
         let (handlers, _) = lists::page(lanes.iter().map(|lane| Ok(LaneItem::of(lane))))?;
+        let plan = plan.of_key(&key).map(|one| KeyPlanItem::of(one, plan.now_ms));
         let more_handlers = lanes.len().saturating_sub(handlers.len()) as u64;
-        Ok(ReplayKey { key, handlers, more_handlers, plan: plan.as_ref().map(KeyPlanItem::of) })
+        Ok(ReplayKey { key, handlers, more_handlers, plan })
     })
     .await
 }

@@ -4,7 +4,7 @@ use axum::{extract::State, response::Response};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use weirgate_engine::{
-    PlanId, Refusal,
+    PlanId, Refusal, TimersAsOf,
     replay::{KeyPlan, Planned, Stays},
 };
 use weirgate_types::{Digest, HandlerName, StateWrite, StatusWrite, TimerSetting, TimerWrite};
@@ -107,30 +107,36 @@ pub async fn read(
     let limit = limit(query.limit)?;
     let slot = ListSlot::take(&app).await?;
     let receiver = query.receiver.map(|receiver| receiver.parse::<HandlerName>()).transpose()?;
-    let page = app.engine.plan(id, receiver.clone(), query.after, limit).await?;
-    // Without a plan it would look like one that nothing is planned for.
-    if let Some(handler) = receiver.filter(|receiver| !page.receivers.contains(receiver)) {
-        return Err(Refusal::NotFoldable { replay: id.replay, handler }.into());
-    }
+    let plan = app.engine.plan(id, receiver.clone()).await?;
     slot.make(move || {
-        let (keys, is_cut) = lists::page(page.plans.iter().map(|plan| Ok(KeyPlanItem::of(plan))))?;
-        let next = if is_cut { keys.last().map(|last| last.key.clone()) } else { page.next };
-        let receivers = page.receivers.iter().map(ToString::to_string).collect();
-        Ok(PlanList { plan: page.digest.to_string(), receivers, keys, next })
+        let receivers = plan.receivers();
+        // Without a plan it would look like one that nothing is planned for.
+        if let Some(handler) = receiver.filter(|receiver| !receivers.contains(receiver)) {
+            return Err(Refusal::NotFoldable { replay: id.replay, handler }.into());
+        }
+        let mut behind = plan.behind(query.after.as_deref());
+        let items = behind.by_ref().take(limit).map(|one| Ok(KeyPlanItem::of(one, plan.now_ms)));
+        let (keys, is_cut) = lists::page(items)?;
+        let has_more = is_cut || behind.next().is_some();
+        let next = keys.last().filter(|_| has_more).map(|last| last.key.clone());
+        let receivers = receivers.iter().map(ToString::to_string).collect();
+        Ok(PlanList { plan: plan.digest().to_string(), receivers, keys, next })
     })
     .await
 }
 
 impl KeyPlanItem {
-    pub fn of(plan: &KeyPlan) -> Self {
+    /// As it is appended at a time.
+    pub fn of(plan: &KeyPlan, now_ms: u64) -> Self {
         let of_state =
             |write: &StateWrite| ValueItem { name: write.name.clone(), value: write.value.as_deref().map(value) };
         let status =
             |write: &StatusWrite| PlannedStatus { subject: write.subject.clone(), status: StatusShown::of(write) };
         let event = |planned: &Planned| EmittedShown::of(planned.delivery, None, &planned.event);
         let stays = |stays: &Stays| EmittedShown::of(stays.delivery, Some(stays.at), &stays.event);
-        let timer = |write: &TimerWrite| TimerShown::of(&write.name, write.set.as_ref());
-        let past = |(name, setting): &(String, TimerSetting)| TimerShown::of(name, Some(setting));
+        let timer = |write: &&TimerWrite| TimerShown::of(&write.name, write.set.as_ref());
+        let late = |(name, setting): &(&str, &TimerSetting)| TimerShown::of(name, Some(setting));
+        let TimersAsOf { pending, past } = plan.timers_as_of(now_ms);
         Self {
             key: plan.key.clone(),
             refused: plan.refused.clone(),
@@ -139,8 +145,8 @@ impl KeyPlanItem {
             statuses: Cut::of(plan.status.iter().map(status)),
             unset: Cut::of(plan.unset.iter().cloned()),
             events: Cut::of(plan.emitted.iter().map(event)),
-            timers: Cut::of(plan.timers.iter().map(timer)),
-            past_timers: Cut::of(plan.past_timers.iter().map(past)),
+            timers: Cut::of(pending.iter().map(timer)),
+            past_timers: Cut::of(past.iter().map(late)),
             stays: Cut::of(plan.stays.iter().map(stays)),
             calls: Cut::of(plan.calls.iter().map(CallShown::answered)),
             others: Cut::of(plan.others.iter().cloned()),
