@@ -54,7 +54,7 @@ pub use error::{EngineFault, Refusal, StartError, StorageError, WorkerFault};
 pub use handle::{
     AskedCandidate, AskedWhatIf, Blocked, BlockedPage, BulkJob, BulkJobState, Candidate, Choices, CommandRequest,
     Corrected, DeadLetterFilter, DeadLetterPage, Decided, DeliveryPage, DifferencePage, Failure, Growth, Handle,
-    KeyDifferences, KeyHold, KeyLane, Moment, NewData, ReadPlan, Rollback, StoredEvent, Story, Suspected,
+    KeyDifferences, KeyHold, KeyLane, Moment, NewData, ReadPlan, ReplayMark, Rollback, StoredEvent, Story, Suspected,
     VersionNumbers, WhatIfItem, WhatIfPage,
 };
 pub use hub::{Hub, SharedDelta, Watch};

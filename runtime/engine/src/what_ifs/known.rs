@@ -7,7 +7,7 @@ use std::{
 
 use weirgate_types::{Digest, Position};
 
-use super::{Applied, PlanId, Summary, Watch};
+use super::{Applied, KnownMark, PlanId, Summary, Watch};
 use crate::{
     Audit, Refusal,
     handle::Choices,
@@ -115,6 +115,11 @@ impl Replays {
 
     pub fn seen(&self, id: PlanId) -> Option<Known> {
         self.known.get(&id).cloned()
+    }
+
+    /// The same without a copy of it.
+    pub fn mark(&self, id: PlanId) -> Option<KnownMark> {
+        self.known.get(&id).map(KnownMark::of)
     }
 
     /// Takes a replay that is to be computed, unless it is known.

@@ -8,6 +8,7 @@ mod compute;
 mod due;
 mod fold;
 mod known;
+mod mark;
 mod outside;
 mod plan_id;
 mod receivers;
@@ -35,6 +36,7 @@ pub use compute::compute_from;
 pub use due::TimersAsOf;
 pub use known::{Apply, Computed, Known};
 use known::{Replays, Task};
+pub use mark::KnownMark;
 pub use plan_id::PlanId;
 #[cfg(feature = "sim")]
 pub use repair::{InForce, Looked, Made, Part, Repairing, has_changed, look};
@@ -88,6 +90,11 @@ impl WhatIfs {
     /// What is known of a replay, for a list.
     pub fn peek(&self, id: PlanId) -> Option<Known> {
         self.inner().replays.seen(id)
+    }
+
+    /// Whether what is known of a replay has changed.
+    pub fn mark(&self, id: PlanId) -> Option<KnownMark> {
+        self.inner().replays.mark(id)
     }
 
     /// Takes a replay, and starts to compute it.

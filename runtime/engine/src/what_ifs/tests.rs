@@ -69,3 +69,32 @@ fn a_panic_ends_an_application_which_may_be_begun_again() {
     }));
     assert_eq!(applied().error, None);
 }
+
+#[test]
+fn a_mark_changes_with_what_is_shown_of_a_replay() {
+    let what_ifs = WhatIfs::default();
+    let mut last = what_ifs.mark(id(1));
+    assert_eq!(last, None);
+    let mut changes = |does: &dyn Fn(&WhatIfs)| {
+        does(&what_ifs);
+        let mark = what_ifs.mark(id(1));
+        let changed = mark != last;
+        last = mark;
+        changed
+    };
+    assert!(changes(&|what_ifs| take(what_ifs, 1)));
+    assert!(!changes(&|what_ifs| drop(what_ifs.get(id(1)))), "it was only read");
+    let passed = |what_ifs: &WhatIfs| {
+        let watch = what_ifs.peek(id(1)).expect("it is known").watch;
+        watch.passed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    };
+    assert!(changes(&passed));
+    assert!(changes(&|what_ifs| assert!(what_ifs.step(|_, _, _| Ok(Done::Computed(Box::new(Computed::nothing(0))))))));
+    assert!(!changes(&passed), "it is computed, and other work uses its watch");
+    assert!(changes(&|what_ifs| apply(what_ifs, 1)));
+    let refuse = |applied: &mut Applied| applied.refused.add("k".into(), "no");
+    let refuses = |what_ifs: &WhatIfs| what_ifs.change(id(1), |known| known.applied.iter_mut().for_each(refuse));
+    assert!(changes(&refuses));
+    assert!(!changes(&|_| ()));
+    assert!(changes(&|what_ifs| assert!(what_ifs.step(|_, _, _| Ok(Done::Applied)))));
+}

@@ -2,11 +2,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    hash::{BuildHasher, RandomState},
     time::Duration,
 };
 
 use tokio::time::Instant;
-use weirgate_engine::PlanId;
+use weirgate_engine::{PlanId, ReplayMark};
 
 use super::close::Close;
 
@@ -18,11 +19,20 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// See the module documentation.
 #[derive(Default)]
 pub struct Follows {
-    /// With the frame that was sent last.
-    followed: BTreeMap<PlanId, Option<String>>,
+    followed: BTreeMap<PlanId, Followed>,
+    hashes: RandomState,
     /// Those that are to be looked at.
     due: BTreeSet<PlanId>,
     looked_at: Option<Instant>,
+}
+
+/// Frames may be large, and there are many connections: none is kept.
+#[derive(Default)]
+struct Followed {
+    /// The hash of the frame that was sent last.
+    sent: Option<u64>,
+    /// Of the replay, when it was read last.
+    mark: Option<ReplayMark>,
 }
 
 impl Follows {
@@ -30,7 +40,7 @@ impl Follows {
     pub fn add(&mut self, replays: &[String]) -> Result<(), Close> {
         for name in replays {
             let id: PlanId = name.parse().map_err(|_| Close::bad_message("`replays` names replays by their ids"))?;
-            self.followed.insert(id, None);
+            self.followed.insert(id, Followed::default());
             self.due.insert(id);
         }
         if self.followed.len() > REPLAYS_MAX { Err(Close::too_many_replays()) } else { Ok(()) }
@@ -65,15 +75,21 @@ impl Follows {
     /// The replay to look at now, and whether nothing was sent of it yet.
     pub fn pop(&mut self) -> Option<(PlanId, bool)> {
         let id = self.due.pop_first()?;
-        let is_new = self.followed.get(&id).is_some_and(Option::is_none);
+        let is_new = self.followed.get(&id).is_some_and(|followed| followed.sent.is_none());
         Some((id, is_new))
     }
 
-    /// Takes what a replay's frame would be; returns whether it is news.
-    pub fn is_news(&mut self, id: PlanId, frame: &str) -> bool {
-        let Some(last) = self.followed.get_mut(&id).filter(|last| last.as_deref() != Some(frame)) else { return false };
-        *last = Some(frame.to_owned());
-        true
+    /// Whether a replay may have changed since it was read last: only then its frame is made.
+    pub fn has_changed(&self, id: PlanId, mark: &ReplayMark) -> bool {
+        self.followed.get(&id).is_some_and(|followed| followed.mark.as_ref() != Some(mark))
+    }
+
+    /// Takes what a replay's frame would be, and the mark that was taken before it was read. Returns whether it is news.
+    pub fn is_news(&mut self, id: PlanId, frame: &str, mark: Option<ReplayMark>) -> bool {
+        let sent = Some(self.hashes.hash_one(frame));
+        let Some(followed) = self.followed.get_mut(&id) else { return false };
+        followed.mark = mark;
+        std::mem::replace(&mut followed.sent, sent) != sent
     }
 }
 
@@ -91,13 +107,13 @@ mod tests {
         follows.add(&names(&["42", "42-undo"])).expect("ids");
         let [replay, undo] = ["42", "42-undo"].map(|name| name.parse::<PlanId>().expect("an id"));
         assert_eq!((follows.pop(), follows.pop(), follows.pop()), (Some((replay, true)), Some((undo, true)), None));
-        assert!(follows.is_news(replay, "a") && !follows.is_news(replay, "a") && follows.is_news(replay, "b"));
+        assert!(follows.is_news(replay, "a", None) && !follows.is_news(replay, "a", None) && follows.is_news(replay, "b", None));
         assert!(follows.is_waiting());
         follows.look(now);
         assert_eq!((follows.next(now), follows.pop()), (now + LOOK_EVERY, Some((replay, false))));
         follows.remove(&names(&["42-undo", "x"]));
         assert_eq!(follows.pop(), None);
-        assert!(!follows.is_news(undo, "a"), "it is not followed any more");
+        assert!(!follows.is_news(undo, "a", None), "it is not followed any more");
     }
 
     #[test]

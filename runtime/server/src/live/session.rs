@@ -9,7 +9,7 @@ use std::{
 };
 
 use tokio::time::{Instant, Sleep, sleep_until};
-use weirgate_engine::{Grant, PlanId, Watch};
+use weirgate_engine::{Grant, PlanId, ReplayMark, Watch};
 
 use super::{
     SUBJECTS_MAX, check_subject,
@@ -199,25 +199,38 @@ impl Session {
         Ok(())
     }
 
-    /// Sends what is new of a replay. The first look begins to compute it; the others take it as it is.
+    /// Sends what is new of a replay. The first look begins to compute it; the others take it as it is, if it has changed.
     async fn look_at(&mut self, id: PlanId, is_new: bool) {
-        let engine = &self.app.engine;
-        let found = if is_new { engine.what_if(id).await } else { engine.what_if_as_it_is(id).await };
-        let frame = match found {
-            Ok(item) => frames::replay(&ReplayItem::of(item)),
-            Err(refusal) => {
-                let problem = Problem::from(refusal);
-                if problem.retryable {
-                    return;
-                }
+        let (frame, mark) = match self.frame_of(id, is_new).await {
+            Ok(Some(read)) => read,
+            Ok(None) => return,
+            Err(problem) if problem.retryable => return,
+            Err(problem) => {
                 let frame = frames::no_replay(id, &problem);
                 self.follows.forget(id);
                 return self.send(&frame);
             }
         };
-        if self.follows.is_news(id, &frame) {
+        if self.follows.is_news(id, &frame, mark) {
             self.send(&frame);
         }
+    }
+
+    /// The frame of a replay, made beside the async threads, and its mark from before it was read; `None` if it has not changed.
+    async fn frame_of(&mut self, id: PlanId, is_new: bool) -> Result<Option<(String, Option<ReplayMark>)>, Problem> {
+        let engine = &self.app.engine;
+        let (item, mark) = if is_new {
+            (engine.what_if(id).await?, None)
+        } else {
+            let mark = engine.replay_mark(id).await?;
+            if !self.follows.has_changed(id, &mark) {
+                return Ok(None);
+            }
+            (engine.what_if_as_it_is(id).await?, Some(mark))
+        };
+        let made = tokio::task::spawn_blocking(move || frames::replay(&ReplayItem::of(item))).await;
+        let frame = made.map_err(|error| Problem::internal("internal", &error))?;
+        Ok(Some((frame, mark)))
     }
 
     fn handle(&mut self, text: &str) -> Result<(), Close> {
