@@ -175,7 +175,9 @@ impl Handle {
             let id = PlanId { replay: item.replay, is_undo: item.row.undoes };
             let (story, asked) = (Story::read(&self.0.statuses.log, &item, id.is_undo)?, request_of(&item)?);
             let request = match id.is_undo {
-                true => story.undo_of(asked, &item, replays::undo_after(&self.0.statuses, &item)?),
+                true => {
+                    story.undo_of(asked, &item, replays::undo_after(&self.0.statuses.views, item.replay, &item.row)?)
+                }
                 false => Some(asked),
             };
             let asked_for = story.asked_for(&item);

@@ -24,6 +24,9 @@ const ANSWER_BYTES_MAX: usize = 16 << 20;
 /// Maximum bytes of what the replays of a page were asked for; the replay that reaches it is the last.
 const REQUESTS_BYTES_MAX: usize = 4 << 20;
 
+/// Number of rows that are read at once where all have to be looked at.
+const SLICE: usize = 256;
+
 /// A key on hold: no attempt of it is running and none begins, for at most a second. Dropping it ends the hold.
 pub struct KeyHold {
     handle: Handle,
@@ -111,7 +114,7 @@ impl Handle {
         let (statuses, scan) = (self.0.statuses.clone(), self.0.queries.scan().await?);
         blocking(move || {
             let _scan = scan;
-            let rows = rows(&statuses, before, limit.saturating_add(1))?;
+            let rows = rows(&statuses.views, before, limit.saturating_add(1))?;
             let (count, mut items, mut bytes) = (rows.len(), Vec::new(), 0_usize);
             for (replay, value) in rows.into_iter().take(limit) {
                 if bytes >= REQUESTS_BYTES_MAX {
@@ -185,26 +188,32 @@ impl Handle {
 
 /// The position behind which an undo looks: its replay, or an older one of the handler that was undone while it stood. Without it, that
 /// would come back.
-pub(super) fn undo_after(statuses: &Statuses, item: &ReplayItem) -> Result<Position, StorageError> {
-    let mut after = item.replay;
-    for (replay, value) in rows(statuses, Some(item.replay), usize::MAX)? {
-        let row = ReplayRow::decode(&value)?;
-        let was_undone = row.state == ReplayState::Undone && row.ended_at_ms >= Some(item.row.requested_at_ms);
-        if row.handler == item.row.handler && was_undone {
-            after = after.min(replay);
+pub(super) fn undo_after(views: &Views, replay: Position, undone: &ReplayRow) -> Result<Position, StorageError> {
+    let (mut after, mut before) = (replay, replay);
+    loop {
+        let slice = rows(views, Some(before), SLICE)?;
+        for (replay, value) in &slice {
+            let row = ReplayRow::decode(value)?;
+            let was_undone = row.state == ReplayState::Undone && row.ended_at_ms >= Some(undone.requested_at_ms);
+            if row.handler == undone.handler && was_undone {
+                after = *replay;
+            }
+        }
+        match slice.last() {
+            Some((last, _)) if slice.len() == SLICE => before = *last,
+            _ => return Ok(after),
         }
     }
-    Ok(after)
 }
 
 /// The newest replays.
 pub(super) fn newest(statuses: &Statuses, limit: usize) -> Result<Vec<ReplayItem>, StorageError> {
-    rows(statuses, None, limit)?.into_iter().map(|(replay, value)| item(statuses, replay, &value)).collect()
+    rows(&statuses.views, None, limit)?.into_iter().map(|(replay, value)| item(statuses, replay, &value)).collect()
 }
 
 /// The rows of replays before one, the newest first.
-fn rows(statuses: &Statuses, before: Option<Position>, limit: usize) -> Result<Vec<(Position, Vec<u8>)>, StorageError> {
-    let rows = statuses.views.scan(keys::replays(), before.map(keys::replay).as_deref(), limit)?.into_iter();
+fn rows(views: &Views, before: Option<Position>, limit: usize) -> Result<Vec<(Position, Vec<u8>)>, StorageError> {
+    let rows = views.scan(keys::replays(), before.map(keys::replay).as_deref(), limit)?.into_iter();
     let replay = |key: &[u8]| keys::replay_of(key).ok_or_else(|| StorageError::row("a replay's position"));
     rows.map(|(key, value)| Ok((replay(&key)?, value))).collect()
 }
@@ -257,4 +266,48 @@ fn page(statuses: &Statuses, prefix: &[u8], start: Option<&[u8]>, limit: usize) 
     }
     let next = repairs.last().map(|(id, _)| *id).filter(|_| has_more);
     Ok(RepairPage { repairs, next })
+}
+
+#[cfg(test)]
+mod tests {
+    use weirgate_log::{Epoch, Epochs};
+    use weirgate_types::{ReplayEnd, ReplayRequested};
+    use weirgate_views::{Change, ViewOptions};
+
+    use super::*;
+    use crate::tables::TABLES;
+
+    /// A replay's row, undone at a time.
+    fn row(handler: &str, requested_at_ms: u64, undone_at_ms: Option<u64>) -> ReplayRow {
+        let (request, actor, reason) = (String::new(), String::new(), String::new());
+        let handler = handler.parse().expect("a name");
+        let mut row =
+            ReplayRow::requested(&ReplayRequested { handler, request, actor, reason, at_ms: requested_at_ms });
+        undone_at_ms.into_iter().for_each(|at_ms| row.ended(ReplayEnd::Undone, (Position(1), at_ms)));
+        row
+    }
+
+    #[test]
+    fn an_undo_looks_behind_the_oldest_replay_that_was_undone_while_its_own_stood() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let log = (&Epochs::new(Epoch([1; 16])), Position(9));
+        let views = Views::open(&dir.path().join("views"), TABLES, log, ViewOptions::default()).expect("views");
+        let change = |at: u64, row: &ReplayRow| Change::put(keys::replay(Position(at)), row.encode().expect("a row"));
+        let put = |changes| views.write(changes, Position(9)).expect("written");
+        put((1..=1_000).map(|at| change(at, &row("a", at, None))).collect());
+        let own = row("a", 900, None);
+        let after = || undo_after(&views, Position(900), &own).expect("rows").0;
+        assert_eq!(after(), 900);
+        for (at, undone, found) in [
+            (800, row("a", 800, Some(899)), 900),
+            (700, row("b", 700, Some(950)), 900),
+            (950, row("a", 950, Some(960)), 900),
+            (600, row("a", 600, Some(900)), 600),
+            (20, row("a", 20, Some(2_000)), 20),
+            (300, row("a", 300, Some(2_000)), 20),
+        ] {
+            put(vec![change(at, &undone)]);
+            assert_eq!(after(), found, "{at}");
+        }
+    }
 }

@@ -121,13 +121,26 @@ impl Handle {
         }
         let row = &found.item.row;
         let is_over = !row.is_open() && !row.may_be_approved(true);
-        match self.0.what_ifs.get(id) {
-            None if is_over => Ok(found),
-            known => {
-                let known = known.unwrap_or_else(|| self.0.what_ifs.begin(id, (*found.request).clone(), &self.0));
-                Ok(WhatIfItem { request: Arc::clone(&known.request), known: Some(known), ..found })
+        let known = match self.0.what_ifs.get(id) {
+            None if is_over => return Ok(found),
+            Some(known) => known,
+            None => {
+                let request = self.to_compute(&found).await?;
+                self.0.what_ifs.begin(id, request, &self.0)
             }
+        };
+        Ok(WhatIfItem { request: Arc::clone(&known.request), known: Some(known), ..found })
+    }
+
+    /// What is computed: an undo looks at what is behind its replay, or behind an older one.
+    async fn to_compute(&self, found: &WhatIfItem) -> Result<WhatIf, Refusal> {
+        let mut request = (*found.request).clone();
+        if found.id.is_undo {
+            let (views, replay, row) = (self.0.statuses.views.clone(), found.id.replay, found.item.row.clone());
+            let after = self.0.queries.own_read(move || replays::undo_after(&views, replay, &row)).await??;
+            request.selection.after = after;
         }
+        Ok(request)
     }
 
     /// A what-if, which is not computed for that.
@@ -139,20 +152,15 @@ impl Handle {
         if id.is_undo && item.row.keys == 0 {
             return Err(Refusal::NothingToUndo(id.replay));
         }
-        let mut request = request_of(&item)?;
-        let (statuses, of, asked) = (self.0.statuses.clone(), item.clone(), request.clone());
-        let known_after = self.0.what_ifs.peek(id).map(|known| known.request.selection.after);
+        let statuses = self.0.statuses.clone();
         let read = move || {
-            let after = match known_after {
-                None if id.is_undo => replays::undo_after(&statuses, &of)?,
-                after => after.unwrap_or_default(),
-            };
-            let story = Story::read(&statuses.log, &of, id.is_undo)?;
-            Ok::<_, StorageError>((story, after, versions::numbers(&statuses, &asked)?))
+            let (request, story) = (request_of(&item)?, Story::read(&statuses.log, &item, id.is_undo)?);
+            let versions = versions::numbers(&statuses, &request)?;
+            Ok::<_, StorageError>((item, request, story, versions))
         };
-        let (story, after, versions) = self.0.queries.read(read).await??;
+        let (item, mut request, story, versions) = self.0.queries.read(read).await??;
         if id.is_undo {
-            request = story.undo_of(request, &item, after).ok_or_else(|| match check_handler(&item) {
+            request = story.undo_of(request, &item, id.replay).ok_or_else(|| match check_handler(&item) {
                 Err(replaced) => replaced,
                 Ok(()) => Refusal::UndoNotRequested(id.replay),
             })?;

@@ -107,7 +107,11 @@ mod tests {
         follows.add(&names(&["42", "42-undo"])).expect("ids");
         let [replay, undo] = ["42", "42-undo"].map(|name| name.parse::<PlanId>().expect("an id"));
         assert_eq!((follows.pop(), follows.pop(), follows.pop()), (Some((replay, true)), Some((undo, true)), None));
-        assert!(follows.is_news(replay, "a", None) && !follows.is_news(replay, "a", None) && follows.is_news(replay, "b", None));
+        assert!(
+            follows.is_news(replay, "a", None)
+                && !follows.is_news(replay, "a", None)
+                && follows.is_news(replay, "b", None)
+        );
         assert!(follows.is_waiting());
         follows.look(now);
         assert_eq!((follows.next(now), follows.pop()), (now + LOOK_EVERY, Some((replay, false))));
