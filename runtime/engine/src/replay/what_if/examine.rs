@@ -97,7 +97,7 @@ impl Sources {
         let emits_otherwise = alone.values().any(|examined| !examined.lane.emissions().is_empty());
         if emits_otherwise && found.bound.is_none() {
             let differing: BTreeSet<LaneId> = alone.keys().cloned().collect();
-            let fork = self.fork(request, after, progress)?.cascading(&differing);
+            let fork = self.fork(request, after, progress)?.beside(&alone).cascading(&differing);
             let records = self.scan(after, request.through);
             let (cascade, bound) = self.run(fork, after, records, &mut found.executed)?;
             (found.cascade, found.cascade_bound) = (shared(cascade).collect(), bound);

@@ -50,6 +50,7 @@ pub struct Fork<'a> {
     pub(super) examined: BTreeMap<LaneId, Examined>,
     pub(super) substitutes: Substitutes,
     waiting: VecDeque<Added>,
+    waiting_bytes: usize,
     progress: &'a dyn Progress,
     pub(super) processor: Arc<dyn Processor>,
     pub(super) outside: Arc<dyn Outside>,
@@ -64,6 +65,8 @@ pub struct Fork<'a> {
     pub(super) executed: u64,
     /// What is kept of the keys takes in memory, about.
     bytes: u64,
+    /// The same of what an earlier pass has kept.
+    bytes_before: u64,
     /// Keys of which a delivery was selected, and those of which one was not.
     pub(super) selected: Lanes,
     pub(super) left_out: Lanes,
@@ -86,6 +89,13 @@ struct Added {
     cause: Option<LaneId>,
 }
 
+impl Added {
+    fn bytes(&self) -> usize {
+        let cause = self.cause.as_ref().map_or(0, |(_, key)| key.len());
+        self.event.encoded_size().saturating_add(cause).saturating_add(2 * size_of::<Self>())
+    }
+}
+
 impl<'a> Fork<'a> {
     /// The receivers of events have what the log holds.
     pub fn alone(
@@ -102,6 +112,7 @@ impl<'a> Fork<'a> {
             examined: BTreeMap::new(),
             substitutes: Substitutes::default(),
             waiting: VecDeque::new(),
+            waiting_bytes: 0,
             progress,
             processor: progress.processor(),
             outside: Arc::new(NoOutside),
@@ -111,6 +122,7 @@ impl<'a> Fork<'a> {
             cascade: None,
             executed: 0,
             bytes: 0,
+            bytes_before: 0,
             selected: Lanes::default(),
             left_out: Lanes::default(),
         }
@@ -120,6 +132,13 @@ impl<'a> Fork<'a> {
     #[must_use]
     pub fn calling(self, outside: Arc<dyn Outside>, may_call: MayCall) -> Self {
         Self { outside, may_call, ..self }
+    }
+
+    /// What an earlier pass has kept, which stays in memory.
+    #[must_use]
+    pub fn beside(self, kept: &BTreeMap<LaneId, Arc<Examined>>) -> Self {
+        let bytes = kept.iter().map(|(lane, examined)| held_bytes(lane, examined));
+        Self { bytes_before: bytes.fold(0, u64::saturating_add), ..self }
     }
 
     /// Receivers have what the fork emits. `differing` are the keys on which the handler alone comes to something else.
@@ -237,30 +256,38 @@ impl<'a> Fork<'a> {
 
     /// What it takes in memory, about.
     fn held_bytes(&self) -> u64 {
-        let beside = [self.substitutes.bytes(), self.selected.bytes(), self.left_out.bytes()];
+        let beside = [self.substitutes.bytes(), self.selected.bytes(), self.left_out.bytes(), self.waiting_bytes];
         let beside = beside.into_iter().fold(0, usize::saturating_add);
-        self.bytes.saturating_add(u64::try_from(beside).unwrap_or(u64::MAX))
+        let bytes = self.bytes.saturating_add(self.bytes_before);
+        bytes.saturating_add(u64::try_from(beside).unwrap_or(u64::MAX))
     }
 
-    /// Keeps the limit of memory: what the walk knows of the log can be read again.
-    fn check_bytes(&self, walk: &Walk) {
-        let known = u64::try_from(walk.bytes()).unwrap_or(u64::MAX);
-        if self.held_bytes().saturating_add(known) > self.request.bounds.bytes {
+    /// Keeps the limit of memory, also where nothing differs. What the walk knows of the log can be read again.
+    fn check_bytes(&self, walk: &Walk) -> Result<(), ReplayError> {
+        let (held, bytes_max) = (self.held_bytes(), self.request.bounds.bytes);
+        if held > bytes_max {
+            return Err(ReplayError::Bound("bytes"));
+        }
+        if held.saturating_add(u64::try_from(walk.bytes()).unwrap_or(u64::MAX)) > bytes_max {
             walk.forget();
         }
+        Ok(())
     }
 
     fn add(&mut self, added: Added) -> Result<(), ReplayError> {
         if self.waiting.len() >= WAITING_MAX {
             return Err(ReplayError::Bound("events of the fork that wait"));
         }
+        self.waiting_bytes = self.waiting_bytes.saturating_add(added.bytes());
         self.waiting.push_back(added);
         Ok(())
     }
 
     /// Delivers the events that only the fork has, and those that they lead to.
     fn deliver_added(&mut self, walk: &mut Walk) -> Result<(), ReplayError> {
-        while let Some(Added { event, at, depth, cause }) = self.waiting.pop_front() {
+        while let Some(added) = self.waiting.pop_front() {
+            self.waiting_bytes = self.waiting_bytes.saturating_sub(added.bytes());
+            let Added { event, at, depth, cause } = added;
             let is_taken = |name: &HandlerName, in_force: &InForce| match (&cause, &self.candidate) {
                 // The log holds it.
                 (None, _) => *name == self.request.handler,
@@ -273,7 +300,7 @@ impl<'a> Fork<'a> {
             let takers: Vec<(HandlerName, Position)> = takers.map(|(name, one)| (name.clone(), one.version)).collect();
             for (handler, version) in takers {
                 self.progress.go_on(at, self.executed)?;
-                self.check_bytes(walk);
+                self.check_bytes(walk)?;
                 let candidate = self.candidate.as_ref().filter(|_| handler == self.request.handler);
                 let mut delivered = Delivered::added(handler, &event, (at, depth), walk.times());
                 // Without a cause, the log holds the event, and the candidate takes it.
@@ -365,7 +392,6 @@ impl Fork<'_> {
         for read in records {
             let (position, record) = read?;
             self.progress.go_on(position, self.executed)?;
-            self.check_bytes(walk);
             let ended = walk.go_to(position, &record);
             self.record(walk, position, &record)?;
             self.deliver_added(walk)?;
@@ -374,6 +400,7 @@ impl Fork<'_> {
                 self.deliver_added(walk)?;
             }
             walk.leave(&record);
+            self.check_bytes(walk)?;
         }
         Ok(())
     }

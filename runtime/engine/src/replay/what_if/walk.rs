@@ -16,6 +16,7 @@ use weirgate_types::{
 use super::{
     calls::AnsweredCall,
     delivered::Delivered,
+    held::held_bytes,
     lane::Stood,
     lane_past::{LanePast, Wrote},
     request::{Selection, WhatIf},
@@ -69,7 +70,7 @@ pub struct Walk {
     states: RefCell<Held>,
     past: RefCell<Past>,
     is_undone: IsUndone,
-    asked: RefCell<HashMap<Position, Arc<Asked>>>,
+    asked: RefCell<KnownAsked>,
 }
 
 /// The state of handlers and keys that were asked for, as the log has it at the present record.
@@ -85,6 +86,13 @@ struct Held {
 #[derive(Default)]
 struct Past {
     lanes: HashMap<LaneId, LanePast>,
+    bytes: usize,
+}
+
+/// What is known of replays that have repaired keys.
+#[derive(Default)]
+struct KnownAsked {
+    replays: HashMap<Position, Arc<Asked>>,
     bytes: usize,
 }
 
@@ -264,12 +272,13 @@ impl Walk {
 
     /// What it knows of the log in memory, about, beside what has a limit of its own.
     pub fn bytes(&self) -> usize {
-        self.past.borrow().bytes
+        self.past.borrow().bytes.saturating_add(self.asked.borrow().bytes)
     }
 
     /// Forgets what it knows of the log: that is read again where it is asked for.
     pub fn forget(&self) {
         self.past.take();
+        self.asked.take();
     }
 
     /// The setting of a timer, as the log has it before the present record: of the last commit that set or cancelled it, unless it has
@@ -320,7 +329,7 @@ impl Walk {
 
     /// What is known of a replay that has repaired keys.
     pub fn asked(&self, replay: Position) -> Result<Arc<Asked>, ReplayError> {
-        if let Some(known) = self.asked.borrow().get(&replay) {
+        if let Some(known) = self.asked.borrow().replays.get(&replay) {
             return Ok(Arc::clone(known));
         }
         let read = self.log().read(replay).map_err(StorageError::from)?;
@@ -329,7 +338,9 @@ impl Walk {
         };
         let request: WhatIf = serde_json::from_str(&request).map_err(StorageError::undecodable("a what-if"))?;
         let asked = Asked { handler, selection: request.selection, is_undone: (self.is_undone)(replay)? };
-        Ok(Arc::clone(self.asked.borrow_mut().entry(replay).or_insert(Arc::new(asked))))
+        let mut known = self.asked.borrow_mut();
+        known.bytes = known.bytes.saturating_add(held_bytes(&asked.selection)).saturating_add(2 * size_of::<Asked>());
+        Ok(Arc::clone(known.replays.entry(replay).or_insert(Arc::new(asked))))
     }
 
     /// The answers that a replay got for calls of a lane's deliveries before the present record.

@@ -15,10 +15,10 @@ use std::{
 use weirgate_types::{Digest, Effects, Event, Position, Record, Repaired, ReplayRequested};
 
 use super::*;
-use world::{ALL, Chance, Handler, Now, REPORTS, TOTALS, World, manifest, name, totals};
+use world::{ALL, CANDIDATE, Chance, Handler, Now, REPORTS, TOTALS, World, manifest, name, totals};
 
 fn request() -> WhatIf {
-    let candidate = Candidate { module: Digest([0; 32]), manifest: manifest(TOTALS, "number"), version: None };
+    let candidate = Candidate { module: CANDIDATE, manifest: manifest(TOTALS, "number"), version: None };
     WhatIf {
         handler: name(TOTALS),
         runs: Runs::Candidate(candidate),

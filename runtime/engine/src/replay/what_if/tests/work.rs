@@ -2,7 +2,7 @@
 
 use weirgate_types::{StateWrite, StatusWrite, TimerWrite};
 
-use super::*;
+use super::{world::Everything, *};
 use crate::replay::what_if::held::tests::COPIED;
 
 const DELIVERIES: u64 = 300;
@@ -74,7 +74,7 @@ fn deployments_are_read_once_for_all_keys() {
         append(&mut lived, replay, (lane, examined), plan);
     }
     (0..DEPLOYMENTS).for_each(|_| lived.deploy(TOTALS, "number", totals(5)));
-    let sources = lived.sources();
+    let sources = lived.sources(None);
     // What is found without the index.
     let mut of_all = WhatIf { runs: Runs::Without(replay), through: lived.log.head(), ..request() };
     let all = sources.examine_once(&of_all, None, &Everything).expect("a what-if");
@@ -86,4 +86,32 @@ fn deployments_are_read_once_for_all_keys() {
     }
     let reads = lived.storage.operations() - before;
     assert!(reads < 3 * DEPLOYMENTS + 20 * KEYS, "{reads} reads");
+}
+
+fn bounded(bytes: u64) -> WhatIf {
+    WhatIf { bounds: Bounds { bytes, ..Bounds::default() }, ..request() }
+}
+
+#[test]
+fn keys_that_are_known_are_counted_where_nothing_differs() {
+    let numbers: Vec<_> = (0..1_000).map(|n| (format!("k{n}"), 5)).collect();
+    let lived = live(totals(0), &numbers);
+    let examine = |bytes| lived.sources(Some(&totals(0))).examine(&bounded(bytes), &Everything).expect("a what-if");
+    let found = examine(4_000);
+    assert_eq!(found.bound.map(|bound| bound.what), Some("bytes"));
+    assert!(found.alone.is_empty());
+    assert_eq!(examine(400_000).bound, None);
+}
+
+#[test]
+fn both_passes_share_one_limit_of_memory() {
+    let lived = live(totals(5), &numbers(7));
+    let examine = |bytes| lived.sources(Some(&totals(0))).examine(&bounded(bytes), &Everything).expect("a what-if");
+    let found = examine(Bounds::default().bytes);
+    let alone: u64 = found.alone.values().map(|examined| examined.bytes()).sum();
+    let cascade: u64 = found.cascade.values().map(|examined| examined.bytes()).sum();
+    assert!(alone > 0 && cascade >= alone && found.cascade_bound.is_none());
+    let found = examine(cascade + alone / 2);
+    assert_eq!((found.bound, found.cascade_bound.map(|bound| bound.what)), (None, Some("bytes")));
+    assert!(!found.alone.is_empty(), "the plan is whole");
 }

@@ -50,12 +50,16 @@ impl Chance {
 /// What a version of a handler does with an event.
 pub type Handler = Arc<dyn Fn(&ItemInput<'_>, &dyn ReadState) -> Effects + Send + Sync>;
 
-/// The versions in force, as a fork executes them.
-struct Functions(BTreeMap<HandlerName, Handler>);
+/// The versions in force, as a fork executes them, and the candidate.
+struct Functions(BTreeMap<HandlerName, Handler>, Option<Handler>);
+
+/// The module of the candidate.
+pub const CANDIDATE: Digest = Digest([1; 32]);
 
 impl Load for Functions {
     fn load_for(&self, digest: Digest, manifest: &Manifest) -> Result<Executable, ModuleError> {
-        let handler = self.0.get(&manifest.name).ok_or(ModuleError::Missing(digest))?;
+        let candidate = self.1.as_ref().filter(|_| digest == CANDIDATE);
+        let handler = candidate.or_else(|| self.0.get(&manifest.name)).ok_or(ModuleError::Missing(digest))?;
         Ok(executable(handler, manifest))
     }
 }
@@ -304,15 +308,15 @@ impl World {
         emitted.sort_unstable();
     }
 
-    /// What a what-if reads of it now.
-    pub fn sources(&self) -> Sources {
+    /// What a what-if of a candidate reads of it now.
+    pub fn sources(&self, candidate: Option<&Handler>) -> Sources {
         let (reader, hasher) = (self.log.reader(), self.log.key_hasher());
         let history = History::without_files(reader, Arc::clone(self.log.epochs()), hasher);
         let functions = self.versions.iter().map(|(name, (_, handler))| (name.clone(), Arc::clone(handler)));
         let undone = self.undone.clone();
         Sources {
             look: Arc::new(Arc::new(history).look()),
-            modules: Arc::new(Functions(functions.collect())),
+            modules: Arc::new(Functions(functions.collect(), candidate.cloned())),
             outside: Arc::new(NoOutside),
             may_call: MayCall::Nothing,
             is_undone: Arc::new(move |replay| Ok(undone.contains(&replay))),
@@ -331,7 +335,7 @@ impl World {
         candidate: &Handler,
         cascade: Option<&BTreeSet<LaneId>>,
     ) -> BTreeMap<LaneId, Examined> {
-        let Sources { look, modules, is_undone, .. } = self.sources();
+        let Sources { look, modules, is_undone, .. } = self.sources(None);
         let mut walk = Walk::new(look, modules, is_undone);
         let candidate = match &request.runs {
             Runs::Candidate(Candidate { manifest, .. }) => {
