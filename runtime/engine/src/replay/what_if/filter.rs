@@ -183,11 +183,17 @@ fn compare(node: &Node<'_>, literal: &str) -> Option<Ordering> {
 }
 
 impl Filter {
-    /// Whether it applies to an event's data. Data that is not JSON has no values.
+    /// Whether all of them apply to an event's data, which is parsed once. Data that is not JSON has no values.
     #[must_use]
-    pub fn applies(&self, data: &[u8]) -> bool {
+    pub fn all_apply(filters: &[Self], data: &[u8]) -> bool {
+        if filters.is_empty() {
+            return true;
+        }
+        #[cfg(test)]
+        tests::PARSED.set(tests::PARSED.get() + 1);
         let parsed = check(data, DEPTH_MAX).ok().and_then(|text| Node::parse(text, DEPTH_MAX).ok());
-        self.condition.as_ref().zip(parsed).is_some_and(|(condition, data)| condition.applies(&data))
+        let applies = |filter: &Self, data: &Node<'_>| filter.condition.as_ref().is_some_and(|one| one.applies(data));
+        parsed.is_some_and(|data| filters.iter().all(|filter| applies(filter, &data)))
     }
 }
 
@@ -213,13 +219,35 @@ impl<'de> Deserialize<'de> for Filter {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
 
     const DATA: &str = r#"{"total":1000.5,"n":9007199254740993,"paid":true,"note":"a b","lines":[{"sku":"x"}],"a/b":{"~":null},
         "first name":"Ada","a=b":1,"größe":2,"huge":1e400}"#;
 
     fn applies(filter: &str) -> bool {
-        filter.parse::<Filter>().expect(filter).applies(DATA.as_bytes())
+        all_apply(&[filter], DATA.as_bytes())
+    }
+
+    fn all_apply(filters: &[&str], data: &[u8]) -> bool {
+        let filters: Vec<Filter> = filters.iter().map(|filter| filter.parse().expect(filter)).collect();
+        Filter::all_apply(&filters, data)
+    }
+
+    thread_local! {
+        /// How often data was parsed.
+        pub static PARSED: Cell<usize> = const { Cell::new(0) };
+    }
+
+    #[test]
+    fn data_is_parsed_once_for_all_conditions() {
+        let before = PARSED.get();
+        assert!(all_apply(&["/total > 1000"; 1_000], DATA.as_bytes()));
+        assert_eq!(PARSED.get() - before, 1);
+        assert!(!all_apply(&["/total > 1000", "/absent"], DATA.as_bytes()));
+        assert!(all_apply(&[], b"not JSON") && !all_apply(&["/a"], b"not JSON"));
+        assert_eq!(PARSED.get() - before, 3, "without a condition it is not parsed");
     }
 
     #[test]
@@ -270,8 +298,7 @@ mod tests {
         ] {
             assert!(!applies(filter), "{filter}");
         }
-        assert!(!"/a".parse::<Filter>().expect("a filter").applies(b"not JSON"));
-        assert!(!"/a".parse::<Filter>().expect("a filter").applies(b""));
+        assert!(!all_apply(&["/a"], b""));
     }
 
     #[test]
@@ -328,6 +355,9 @@ mod tests {
     #[test]
     fn a_recorded_condition_that_is_refused_now_applies_to_nothing() {
         let filter: Filter = serde_json::from_str(r#""/total == 1000.5""#).expect("a filter");
-        assert_eq!((filter.to_string().as_str(), filter.applies(DATA.as_bytes())), ("/total == 1000.5", false));
+        assert_eq!(
+            (filter.to_string().as_str(), Filter::all_apply(std::slice::from_ref(&filter), DATA.as_bytes())),
+            ("/total == 1000.5", false)
+        );
     }
 }

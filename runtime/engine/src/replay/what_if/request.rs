@@ -166,10 +166,10 @@ impl Selection {
             && self.until_ms.is_none_or(|until| at_ms < until)
             && self.names(key)
             && (self.types.is_empty() || self.types.iter().any(|pattern| weirgate_types::glob(pattern, r#type)))
-            && self.filter.iter().all(|filter| filter.applies(data))
             && self.outcome.is_none_or(|outcome| closed == Some(outcome))
             && self.version.is_none_or(|wanted| wanted == version)
             && (self.read_state.is_none() || closed.is_some())
+            && Filter::all_apply(&self.filter, data)
     }
 }
 
