@@ -17,6 +17,10 @@ use super::{
 /// Maximum size of the events and values of one record, in bytes; the rest is left to the next.
 pub const RECORD_BYTES_MAX: usize = 8 << 20;
 
+/// What an event takes in a record beside itself, in bytes, at most: its identity names the replay, its delivery and, of a receiver, its
+/// content; two attributes name the first two.
+const APPENDED_BYTES_MAX: usize = 160;
+
 /// What a repair of one key appends, and what it cannot change.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyPlan {
@@ -140,7 +144,7 @@ impl KeyPlan {
             room.take(&mut self.status, encoded_size),
             room.take(&mut self.unset, encoded_size),
             room.take(&mut self.timers, encoded_size),
-            room.take(&mut self.emitted, |planned| planned.event.encoded_size()),
+            room.take(&mut self.emitted, |planned| planned.event.encoded_size().saturating_add(APPENDED_BYTES_MAX)),
         ];
         is_all.into_iter().all(|is_all| is_all)
     }
@@ -253,6 +257,24 @@ mod tests {
             emitted: all().map(|id| Planned { delivery: Position(1), index: 0, depth: 1, event: event(id) }).collect(),
             ..KeyPlan::default()
         }
+    }
+
+    #[test]
+    fn a_repair_of_many_small_events_fits_into_its_records() {
+        let mut plan = large();
+        for planned in &mut plan.emitted {
+            planned.event.id = "1/1".into();
+        }
+        let mut plan = KeyPlan { emitted: plan.emitted, ..KeyPlan::default() };
+        assert!(!plan.cut(), "as they are appended, they are larger");
+        let (last, content) = (u64::MAX.to_string(), "0".repeat(16));
+        let appended = plan.emitted.into_iter().map(|Planned { mut event, .. }| {
+            event.id = format!("{last}/{last}/{last}/{content}");
+            event.extensions = ["replayid", "replayof"].map(|name| (name.to_owned(), last.clone().into())).into();
+            event
+        });
+        let effects = Effects { emitted: appended.collect(), ..Effects::default() };
+        assert!(encoded_size(&effects) < RECORD_BYTES_MAX, "{}", encoded_size(&effects));
     }
 
     #[test]
