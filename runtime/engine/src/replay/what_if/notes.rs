@@ -194,6 +194,18 @@ impl Examined {
         };
         self.notes.not_made.retain(|call| !is_handed_over(call));
     }
+
+    /// A repair brought the key to where the fork is, so what differed on the way is over. Calls that may have changed something, which the
+    /// fork did not make and the repair has not handed over, stand: the version that it was made for may have made them, too.
+    #[must_use]
+    pub fn repaired(self) -> Self {
+        let Notes { from, through, mut not_made, .. } = self.notes;
+        not_made.retain(|(_, call)| !is_safe(&call.request.method));
+        match not_made.is_empty() {
+            true => Self::default(),
+            false => Self { notes: Notes { from, through, not_made, ..Notes::default() }, ..Self::default() },
+        }
+    }
 }
 
 impl Notes {

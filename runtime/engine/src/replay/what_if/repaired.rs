@@ -130,8 +130,7 @@ impl Fork<'_> {
             self.left_out_repair(walk, (position, repaired), &lane, &mut examined)?;
         }
         if has != Has::All && examined.lane.is_same() && examined.notes.fails().is_none() {
-            // What differed on the way was repaired.
-            examined = Examined::default();
+            examined = examined.repaired();
         }
         if !examined.is_same() {
             examined.notes.begin(repaired.from);

@@ -1,23 +1,27 @@
 //! What-ifs over logs in which keys were repaired before.
 
-use weirgate_types::{KEY_REPAIRED, KeyRepaired, LoggedEvent};
+use weirgate_types::{CallBefore, KEY_REPAIRED, KeyRepaired, LoggedEvent};
 
 use super::*;
 
 const SEEDS: u64 = 150;
 
-/// What a repair hands over to its handler.
-fn handed_over(plan: &KeyPlan) -> Event {
-    let logged = |stays: &Stays| LoggedEvent { position: stays.at, by: stays.delivery, event: stays.event.clone() };
-    let data = KeyRepaired {
+fn repaired_key() -> KeyRepaired {
+    KeyRepaired {
         replay: String::new(),
         reason: String::new(),
-        emitted_before: plan.stays.iter().map(logged).collect(),
+        emitted_before: Vec::new(),
         emitted_now: Vec::new(),
         calls_before: Vec::new(),
         state_before: Vec::new(),
         truncated: false,
-    };
+    }
+}
+
+/// What a repair hands over to its handler.
+fn handed_over(plan: &KeyPlan) -> Event {
+    let logged = |stays: &Stays| LoggedEvent { position: stays.at, by: stays.delivery, event: stays.event.clone() };
+    let data = KeyRepaired { emitted_before: plan.stays.iter().map(logged).collect(), ..repaired_key() };
     let extensions = std::collections::BTreeMap::from([("partitionkey".to_owned(), plan.key.clone().into())]);
     Event {
         id: plan.key.clone(),
@@ -206,4 +210,32 @@ fn no_repair_writes_a_status_that_stands() {
         }
     }
     assert!(written > 50, "{written}");
+}
+
+#[test]
+fn calls_that_a_repair_has_not_handed_over_are_still_to_be_compensated() {
+    let (new, mut lived) = (totals(0), World::new(totals(5)));
+    lived.is_calling = true;
+    [5, 1, 10].into_iter().enumerate().for_each(|(id, n)| lived.accept(id, "k", n));
+    let replay = asked(&mut lived);
+    // The version that this is made for makes the calls, too, so they are none of its handler's business.
+    repair(&mut lived, replay, &request(), &new);
+    let examined = lived.examine(&new, None);
+    let (lane, found) = examined.iter().next().expect("it has calls that the candidate does not make");
+    let plan = planned(&lived, (lane, found));
+    assert!(found.lane.is_same() && plan.is_empty(), "{found:?}");
+    assert_eq!(plan.calls.len(), 3);
+    let calls_before = plan.calls.iter().map(|(by, call)| CallBefore {
+        by: *by,
+        step: call.step.clone(),
+        method: call.request.method.clone(),
+        url: call.request.url.clone(),
+        status: None,
+        body: None,
+    });
+    let data = KeyRepaired { calls_before: calls_before.collect(), ..repaired_key() };
+    let corrected = Event { data: data.into_data(1 << 20), ..handed_over(&plan) };
+    let replay = asked(&mut lived);
+    append_as(&mut lived, replay, (lane, found), plan, |repaired| repaired.corrected = Some(corrected));
+    assert_eq!(lived.examine(&new, None), BTreeMap::new());
 }

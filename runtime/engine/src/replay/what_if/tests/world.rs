@@ -14,7 +14,7 @@ use weirgate_log::{Epoch, Identity, Log, LogOptions, Salt};
 use weirgate_testkit::SimStorage;
 use weirgate_types::{
     Commit, DeliveryId, Deployed, Digest, Effects, Event, HandlerName, Manifest, Outcome, Position, Record, StateWrite,
-    StatusWrite,
+    StatusWrite, StepAnswer, StepRequest, StepResult, Stepped,
 };
 
 use super::{
@@ -149,6 +149,21 @@ fn reports() -> Handler {
     })
 }
 
+/// A call with its answer.
+fn called(delivery: DeliveryId) -> Stepped {
+    let (method, url) = ("POST".into(), "https://example.org/charges".into());
+    Stepped {
+        delivery,
+        attempt: 1,
+        step: "charge".into(),
+        request: StepRequest { method, url, digest: Digest([2; 32]) },
+        result: StepResult::Answered(StepAnswer { status: 201, headers: Vec::new(), body: Vec::new() }),
+        requests: 1,
+        previous: None,
+        at_ms: 0,
+    }
+}
+
 /// A log, and the state that follows from it.
 pub struct World {
     pub log: Log,
@@ -160,6 +175,8 @@ pub struct World {
     pub emitted: BTreeMap<LaneId, Vec<Digest>>,
     /// Replays whose repairs were undone.
     pub undone: BTreeSet<Position>,
+    /// Whether the first handler makes an outbound call in each delivery. In a what-if, none is made.
+    pub is_calling: bool,
     /// How many writes of parts were looked at.
     pub looked_at: Cell<usize>,
 }
@@ -199,6 +216,7 @@ impl World {
             statuses: BTreeMap::new(),
             emitted: BTreeMap::new(),
             undone: BTreeSet::new(),
+            is_calling: false,
             looked_at: Cell::new(0),
         };
         world.deploy(TOTALS, "number", old);
@@ -265,6 +283,9 @@ impl World {
             at_ms: 0,
             wall_behind_ms: 0,
         });
+        if self.is_calling && *handler == name(TOTALS) {
+            self.stage(&Record::Stepped(called(delivery.clone())));
+        }
         let lane = (handler.clone(), event.key().to_owned());
         let item = ItemInput { delivery, attempt, event: Cow::Borrowed(event), depth, migrate_from: None };
         let effects = code(&item, &KeyState(self.states.get(&lane).cloned().unwrap_or_default()));
