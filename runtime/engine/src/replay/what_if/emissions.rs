@@ -34,7 +34,7 @@ pub struct Emission {
     pub delivery: Position,
     /// Its index among the events that the delivery emitted.
     pub index: usize,
-    /// Its position in the log; that of the delivery's commit for an event of the fork or one that was withheld.
+    /// Its position in the log; that of the delivery's commit for an event of the fork, or one that is still withheld.
     pub at: Position,
     /// Its causation depth.
     pub depth: u32,
@@ -150,7 +150,10 @@ impl Emissions {
         without.extend(&pairs.removed);
         without.sort_unstable();
         for index in without {
-            let at = both.first_emitted.plus(u64::try_from(index).unwrap_or(u64::MAX));
+            // Withheld events come first, and have no position yet.
+            let after_first = index.checked_sub(both.recorded.withheld.len());
+            let place = |offset: usize| both.first_emitted.plus(u64::try_from(offset).unwrap_or(u64::MAX));
+            let at = after_first.map_or(both.at, place);
             if let Some(event) = recorded.get(index) {
                 let (delivery, depth, event) = (both.event, both.depth, (*event).clone());
                 self.recorded(Emission { delivery, index, at, depth, event });
@@ -194,6 +197,18 @@ impl Emissions {
         }
         if other.is_empty() && own.is_empty() {
             self.surplus.remove(&digest);
+        }
+    }
+
+    /// The withheld events of a delivery have positions now, from the first on.
+    pub fn released(&mut self, delivery: Position, events: &[Event], first: Position) {
+        for (index, event) in events.iter().enumerate() {
+            let Some(surplus) = self.surplus.get_mut(&content(event)) else { continue };
+            let is_it = |one: &&mut Box<Emission>| one.delivery == delivery && one.index == index;
+            let Some(emission) = surplus.recorded.iter_mut().find(is_it) else { continue };
+            self.bytes = self.bytes.saturating_sub(held_bytes(&**emission));
+            emission.at = first.plus(u64::try_from(index).unwrap_or(u64::MAX));
+            self.bytes = self.bytes.saturating_add(held_bytes(&**emission));
         }
     }
 
@@ -346,6 +361,25 @@ mod tests {
         assert_eq!(pairs, Pairs { same: vec![(0, 1)], changed: vec![(1, 0)], removed: vec![2], added: vec![] });
         let pairs = pair(&[&a1], &[&a1, &a1]);
         assert_eq!((pairs.same, pairs.added), (vec![(0, 0)], vec![1]), "the second one is new");
+    }
+
+    #[test]
+    fn withheld_events_are_where_they_were_released() {
+        let [early, late, own] = ["1", "2", "3"].map(|data| event("a", "k", data));
+        let (none, mut emissions) = (Effects::default(), Emissions::default());
+        let recorded = Effects { withheld: vec![early, late], emitted: vec![own], ..Effects::default() };
+        let events: Vec<&Event> = recorded.withheld.iter().chain(&recorded.emitted).collect();
+        let (at, first_emitted) = (Position(7), Position(8));
+        let both = Both { event: Position(5), at, depth: 1, recorded: &recorded, first_emitted, fork: &none };
+        emissions.fold(both, &events, &[], &pair(&events, &[]));
+        let places = |emissions: &Emissions| emissions.only_recorded().iter().map(|one| one.at.0).collect::<Vec<_>>();
+        assert_eq!(places(&emissions), [7, 7, 8], "nothing is known of where the first two will be");
+        let bytes = emissions.bytes();
+        emissions.released(Position(4), &recorded.withheld, Position(100));
+        assert_eq!(places(&emissions), [7, 7, 8], "they are another delivery's");
+        emissions.released(Position(5), &recorded.withheld, Position(1 << 40));
+        assert_eq!(places(&emissions), [1 << 40, (1 << 40) + 1, 8]);
+        assert!(emissions.bytes() > bytes, "they are counted as they are");
     }
 
     #[test]

@@ -172,6 +172,11 @@ impl Lane {
         self.emissions.compensated(emission);
     }
 
+    /// The withheld events of a delivery have positions now, from the first on.
+    pub fn released(&mut self, delivery: Position, events: &[Event], first: Position) {
+        self.emissions.released(delivery, events, first);
+    }
+
     /// A timer fired in the log. Returns whether it fires in the fork too.
     pub fn fires(&mut self, timer: &str) -> bool {
         match self.timers.get(timer) {

@@ -1,6 +1,7 @@
 //! What-if: what a candidate would have done with recorded deliveries, in a fork of the state. No effect is kept. Calls are answered from the
 //! record; only with consent is a host called, and its answer recorded.
 
+mod added;
 mod calls;
 mod delivered;
 mod deployments;

@@ -9,25 +9,25 @@ use std::{
 };
 
 use weirgate_host::Processor;
-use weirgate_types::{Commit, Deployed, Effects, Event, HandlerName, Interest, Outcome, Position, Record, TimerId};
+use weirgate_types::{
+    Commit, DeliveryId, Deployed, Effects, Event, HandlerName, Interest, Outcome, Position, Record, TimerId,
+};
 
 use super::{
     Progress,
-    delivered::{Answers, Delivered, Ran},
-    deployments::{AllInForce, Deployments, InForce},
+    added::Added,
+    delivered::{Delivered, Ran},
+    deployments::{AllInForce, Deployments},
     lane::Both,
     notes::Examined,
     outcome::note,
     outside::{MayCall, NoOutside, Outside},
     repaired::Lanes,
-    request::{Closed, Facts, WhatIf},
+    request::{Closed, WhatIf},
     substitutes::{Substitute, Substitutes},
     walk::Walk,
 };
 use crate::replay::{ReplayError, execute::Executable};
-
-/// Maximum number of events of the fork that wait for their deliveries.
-const WAITING_MAX: usize = 100_000;
 
 /// The effects of a delivery that has none.
 pub(super) static NOTHING: Effects =
@@ -49,9 +49,9 @@ pub struct Fork<'a> {
     deployments: Arc<Deployments>,
     pub(super) examined: BTreeMap<LaneId, Examined>,
     pub(super) substitutes: Substitutes,
-    waiting: VecDeque<Added>,
-    waiting_bytes: usize,
-    progress: &'a dyn Progress,
+    pub(super) waiting: VecDeque<Added>,
+    pub(super) waiting_bytes: usize,
+    pub(super) progress: &'a dyn Progress,
     pub(super) processor: Arc<dyn Processor>,
     pub(super) outside: Arc<dyn Outside>,
     pub(super) may_call: MayCall,
@@ -77,23 +77,6 @@ pub struct Candidate {
     pub interest: Interest,
     /// How long an outbound call may take.
     pub call_time_max: Duration,
-}
-
-/// An event of the fork that the log does not hold, or that no delivery was opened for.
-struct Added {
-    event: Event,
-    /// Where its delivery would have been, and its causation depth.
-    at: Position,
-    depth: u32,
-    /// Who emitted it; `None`: the log holds it, and only the candidate takes it.
-    cause: Option<LaneId>,
-}
-
-impl Added {
-    fn bytes(&self) -> usize {
-        let cause = self.cause.as_ref().map_or(0, |(_, key)| key.len());
-        self.event.encoded_size().saturating_add(cause).saturating_add(2 * size_of::<Self>())
-    }
 }
 
 impl<'a> Fork<'a> {
@@ -263,7 +246,7 @@ impl<'a> Fork<'a> {
     }
 
     /// Keeps the limit of memory, also where nothing differs. What the walk knows of the log can be read again.
-    fn check_bytes(&self, walk: &Walk) -> Result<(), ReplayError> {
+    pub(super) fn check_bytes(&self, walk: &Walk) -> Result<(), ReplayError> {
         let (held, bytes_max) = (self.held_bytes(), self.request.bounds.bytes);
         if held > bytes_max {
             return Err(ReplayError::Bound("bytes"));
@@ -274,95 +257,21 @@ impl<'a> Fork<'a> {
         Ok(())
     }
 
-    fn add(&mut self, added: Added) -> Result<(), ReplayError> {
-        if self.waiting.len() >= WAITING_MAX {
-            return Err(ReplayError::Bound("events of the fork that wait"));
+    /// Withheld events of the log have their positions.
+    fn released(
+        &mut self,
+        position: Position,
+        (delivery, key): (&DeliveryId, &String),
+        emitted: &[Event],
+    ) -> Result<(), ReplayError> {
+        self.substitutes.released(delivery, position);
+        let lane = (delivery.handler.clone(), key.clone());
+        if !self.examined.contains_key(&lane) {
+            return Ok(());
         }
-        self.waiting_bytes = self.waiting_bytes.saturating_add(added.bytes());
-        self.waiting.push_back(added);
-        Ok(())
-    }
-
-    /// Delivers the events that only the fork has, and those that they lead to.
-    fn deliver_added(&mut self, walk: &mut Walk) -> Result<(), ReplayError> {
-        while let Some(added) = self.waiting.pop_front() {
-            self.waiting_bytes = self.waiting_bytes.saturating_sub(added.bytes());
-            let Added { event, at, depth, cause } = added;
-            let is_taken = |name: &HandlerName, in_force: &InForce| match (&cause, &self.candidate) {
-                // The log holds it.
-                (None, _) => *name == self.request.handler,
-                (Some(_), Some(candidate)) if *name == self.request.handler => {
-                    candidate.interest.matches(&event.r#type, &event.source)
-                }
-                (Some(_), _) => in_force.interest.matches(&event.r#type, &event.source),
-            };
-            let takers = self.in_force.iter().filter(|(name, in_force)| is_taken(name, in_force));
-            let takers: Vec<(HandlerName, Position)> = takers.map(|(name, one)| (name.clone(), one.version)).collect();
-            for (handler, version) in takers {
-                self.progress.go_on(at, self.executed)?;
-                self.check_bytes(walk)?;
-                let candidate = self.candidate.as_ref().filter(|_| handler == self.request.handler);
-                let mut delivered = Delivered::added(handler, &event, (at, depth), walk.times());
-                // Without a cause, the log holds the event, and the candidate takes it.
-                if cause.is_none() {
-                    delivered.answers = Answers::Asked;
-                }
-                let ran = match candidate {
-                    Some(candidate) => self.execute_added(walk, &delivered, &candidate.executable)?,
-                    None => {
-                        let deployment = walk.deployment(version)?;
-                        let executable = deployment.executable.as_ref().ok_or(ReplayError::NoModule(version))?;
-                        self.execute_added(walk, &delivered, executable)?
-                    }
-                };
-                let lane = delivered.lane.clone();
-                self.take(walk, &delivered, Some(ran), &Earlier::new())?;
-                if self.examined.contains_key(&lane) {
-                    let mut examined = self.open_lane(&lane);
-                    match &cause {
-                        Some(cause) => {
-                            examined.notes.caused_by = examined.notes.caused_by.take().or(Some(cause.clone()));
-                        }
-                        None => examined.notes.opened.push(delivered.delivery.position),
-                    }
-                    self.keep(lane, examined)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Events that the candidate takes, and the version in force did not.
-    fn open(&mut self, position: Position, record: &Record) -> Result<(), ReplayError> {
-        let in_force = self.in_force.get(&self.request.handler);
-        let Some((in_force, candidate)) = in_force.zip(self.candidate.as_ref()) else { return Ok(()) };
-        let mut opened = Vec::new();
-        let is_addressed = record.addressee().is_some();
-        for (at, event) in record.events(position).filter(|(at, _)| !is_addressed || *at != position) {
-            let is_new = !in_force.interest.matches(&event.r#type, &event.source)
-                && candidate.interest.matches(&event.r#type, &event.source);
-            let facts = Facts {
-                event: at,
-                at_ms: record.at_ms(),
-                key: event.key(),
-                r#type: &event.r#type,
-                data: &event.data,
-                closed: None,
-                version: in_force.version,
-            };
-            if !is_new || self.substitutes.has(at) {
-                continue;
-            }
-            let lane = (self.request.handler.clone(), event.key().to_owned());
-            if self.request.selection.takes(facts) {
-                self.selected.insert(&lane);
-                let depth = record.depth_at(at.0.saturating_sub(position.0));
-                opened.push(Added { event: event.clone(), at, depth, cause: None });
-            } else {
-                self.left_out.insert(&lane);
-            }
-        }
-        opened.into_iter().try_for_each(|added| self.add(added))
+        let mut examined = self.open_lane(&lane);
+        examined.lane.released(delivery.position, emitted, position.next());
+        self.keep(lane, examined)
     }
 
     /// A timer that the fork has not set does not fire there.
@@ -414,7 +323,9 @@ impl Fork<'_> {
                 self.bytes = self.examined.iter().map(|(lane, one)| held_bytes(lane, one)).fold(0, u64::saturating_add);
             }
             Record::Fired { timer, .. } => self.fired(position, timer)?,
-            Record::Released { delivery, .. } => self.substitutes.released(delivery, position),
+            Record::Released { delivery, key, emitted, .. } => {
+                self.released(position, (delivery, key), emitted)?;
+            }
             Record::Repaired(repaired) => self.repaired(walk, position, repaired)?,
             _ => {}
         }

@@ -1,0 +1,125 @@
+//! Events of the fork that the log does not hold, or that no delivery was opened for: they wait for their deliveries, in order.
+
+use weirgate_types::{Event, HandlerName, Position, Record};
+
+use super::{
+    delivered::{Answers, Delivered},
+    deployments::InForce,
+    request::Facts,
+    run::{Earlier, Fork, LaneId},
+    walk::Walk,
+};
+use crate::replay::ReplayError;
+
+/// Maximum number of events of the fork that wait for their deliveries.
+const WAITING_MAX: usize = 100_000;
+
+/// An event of the fork that the log does not hold, or that no delivery was opened for.
+pub struct Added {
+    pub event: Event,
+    /// Where its delivery would have been, and its causation depth.
+    pub at: Position,
+    pub depth: u32,
+    /// Who emitted it; `None`: the log holds it, and only the candidate takes it.
+    pub cause: Option<LaneId>,
+}
+
+impl Added {
+    fn bytes(&self) -> usize {
+        let cause = self.cause.as_ref().map_or(0, |(_, key)| key.len());
+        self.event.encoded_size().saturating_add(cause).saturating_add(2 * size_of::<Self>())
+    }
+}
+
+impl Fork<'_> {
+    pub(super) fn add(&mut self, added: Added) -> Result<(), ReplayError> {
+        if self.waiting.len() >= WAITING_MAX {
+            return Err(ReplayError::Bound("events of the fork that wait"));
+        }
+        self.waiting_bytes = self.waiting_bytes.saturating_add(added.bytes());
+        self.waiting.push_back(added);
+        Ok(())
+    }
+
+    /// Delivers the events that only the fork has, and those that they lead to.
+    pub(super) fn deliver_added(&mut self, walk: &mut Walk) -> Result<(), ReplayError> {
+        while let Some(added) = self.waiting.pop_front() {
+            self.waiting_bytes = self.waiting_bytes.saturating_sub(added.bytes());
+            let Added { event, at, depth, cause } = added;
+            let is_taken = |name: &HandlerName, in_force: &InForce| match (&cause, &self.candidate) {
+                // The log holds it.
+                (None, _) => *name == self.request.handler,
+                (Some(_), Some(candidate)) if *name == self.request.handler => {
+                    candidate.interest.matches(&event.r#type, &event.source)
+                }
+                (Some(_), _) => in_force.interest.matches(&event.r#type, &event.source),
+            };
+            let takers = self.in_force.iter().filter(|(name, in_force)| is_taken(name, in_force));
+            let takers: Vec<(HandlerName, Position)> = takers.map(|(name, one)| (name.clone(), one.version)).collect();
+            for (handler, version) in takers {
+                self.progress.go_on(at, self.executed)?;
+                self.check_bytes(walk)?;
+                let candidate = self.candidate.as_ref().filter(|_| handler == self.request.handler);
+                let mut delivered = Delivered::added(handler, &event, (at, depth), walk.times());
+                // Without a cause, the log holds the event, and the candidate takes it.
+                if cause.is_none() {
+                    delivered.answers = Answers::Asked;
+                }
+                let ran = match candidate {
+                    Some(candidate) => self.execute_added(walk, &delivered, &candidate.executable)?,
+                    None => {
+                        let deployment = walk.deployment(version)?;
+                        let executable = deployment.executable.as_ref().ok_or(ReplayError::NoModule(version))?;
+                        self.execute_added(walk, &delivered, executable)?
+                    }
+                };
+                let lane = delivered.lane.clone();
+                self.take(walk, &delivered, Some(ran), &Earlier::new())?;
+                if self.examined.contains_key(&lane) {
+                    let mut examined = self.open_lane(&lane);
+                    match &cause {
+                        Some(cause) => {
+                            examined.notes.caused_by = examined.notes.caused_by.take().or(Some(cause.clone()));
+                        }
+                        None => examined.notes.opened.push(delivered.delivery.position),
+                    }
+                    self.keep(lane, examined)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Events that the candidate takes, and the version in force did not.
+    pub(super) fn open(&mut self, position: Position, record: &Record) -> Result<(), ReplayError> {
+        let in_force = self.in_force.get(&self.request.handler);
+        let Some((in_force, candidate)) = in_force.zip(self.candidate.as_ref()) else { return Ok(()) };
+        let mut opened = Vec::new();
+        let is_addressed = record.addressee().is_some();
+        for (at, event) in record.events(position).filter(|(at, _)| !is_addressed || *at != position) {
+            let is_new = !in_force.interest.matches(&event.r#type, &event.source)
+                && candidate.interest.matches(&event.r#type, &event.source);
+            let facts = Facts {
+                event: at,
+                at_ms: record.at_ms(),
+                key: event.key(),
+                r#type: &event.r#type,
+                data: &event.data,
+                closed: None,
+                version: in_force.version,
+            };
+            if !is_new || self.substitutes.has(at) {
+                continue;
+            }
+            let lane = (self.request.handler.clone(), event.key().to_owned());
+            if self.request.selection.takes(facts) {
+                self.selected.insert(&lane);
+                let depth = record.depth_at(at.0.saturating_sub(position.0));
+                opened.push(Added { event: event.clone(), at, depth, cause: None });
+            } else {
+                self.left_out.insert(&lane);
+            }
+        }
+        opened.into_iter().try_for_each(|added| self.add(added))
+    }
+}
