@@ -121,21 +121,28 @@ pub fn repairs_of(replay: Position) -> Vec<u8> {
     [REPAIRS.prefix(), &position_value(replay)].concat()
 }
 
-/// Those of a key, or their undoing.
+/// Those of a key at all handlers, or their undoing.
 pub fn repairs_of_key(replay: Position, is_undo: bool, key: KeyHash) -> Vec<u8> {
     [repairs_of(replay).as_slice(), &[u8::from(is_undo)], &key.0.to_be_bytes()].concat()
 }
 
-pub fn repair(replay: Position, RepairId { is_undo, key, position }: RepairId) -> Vec<u8> {
-    [repairs_of_key(replay, is_undo, key), position_value(position)].concat()
+/// Those of a key at one handler: a receiver that is folded again may have keys of the same names.
+pub fn repairs_of_lane(replay: Position, is_undo: bool, (handler, key): (&HandlerName, KeyHash)) -> Vec<u8> {
+    [repairs_of_key(replay, is_undo, key).as_slice(), handler.as_str().as_bytes(), &[0]].concat()
+}
+
+pub fn repair(replay: Position, RepairId { is_undo, key, handler, position }: &RepairId) -> Vec<u8> {
+    [repairs_of_lane(replay, *is_undo, (handler, *key)), position_value(*position)].concat()
 }
 
 /// The repair of a row of [`repairs_of`].
 pub fn repair_of(row: &[u8]) -> Option<RepairId> {
-    let (head, position) = row.split_last_chunk::<8>()?;
-    let (head, key) = head.split_last_chunk::<8>()?;
-    let [position, key] = [position, key].map(|bytes| u64::from_be_bytes(*bytes));
-    Some(RepairId { is_undo: *head.last()? == 1, key: KeyHash(key), position: Position(position) })
+    let (is_undo, row) = row.get(repairs_of(Position::ZERO).len()..)?.split_first()?;
+    let (key, row) = row.split_first_chunk::<8>()?;
+    let (handler, position) = row.split_last_chunk::<8>()?;
+    let handler = std::str::from_utf8(handler.strip_suffix(&[0])?).ok()?.parse().ok()?;
+    let [key, position] = [key, position].map(|bytes| u64::from_be_bytes(*bytes));
+    Some(RepairId { is_undo: *is_undo == 1, key: KeyHash(key), handler, position: Position(position) })
 }
 
 /// All answers that replays got for a handler's deliveries.
@@ -409,6 +416,22 @@ mod tests {
     use weirgate_core::Sequence;
 
     use super::*;
+
+    #[test]
+    fn a_repair_is_read_from_its_row() {
+        let [handler, longer] = ["report", "report-b"].map(|name| name.parse::<HandlerName>().expect("a name"));
+        let (replay, key, position) = (Position(u64::MAX - 1), KeyHash(0), Position(0xff00_00ff));
+        for is_undo in [false, true] {
+            let id = RepairId { is_undo, key, handler: handler.clone(), position };
+            let row = repair(replay, &id);
+            assert_eq!(repair_of(&row), Some(id));
+            assert!(row.starts_with(&repairs_of_key(replay, is_undo, key)));
+            assert!(!row.starts_with(&repairs_of_key(replay, !is_undo, key)));
+            let other = repair(replay, &RepairId { is_undo, key, handler: longer.clone(), position });
+            assert!(!other.starts_with(&repairs_of_lane(replay, is_undo, (&handler, key))));
+        }
+        assert_eq!(repair_of(&repairs_of(replay)), None);
+    }
 
     #[test]
     fn stored_values_are_read_back() {

@@ -75,7 +75,7 @@ pub struct ReplayRow {
     pub state: ReplayState,
     /// Whether the newest approval was that of its undo.
     pub undoes: bool,
-    /// Number of keys that were repaired, and of those whose repair was undone.
+    /// Number of keys of the handler that were repaired, and of those whose repair was undone; without those of receivers.
     pub keys: u64,
     pub keys_undone: u64,
     /// Number of its `Repaired` records.
@@ -145,12 +145,18 @@ impl ReplayRow {
         self.state == ReplayState::Requested || self.is_under_way() || self.is_in_part()
     }
 
+    /// Whether there is something to undo, be it of receivers alone.
+    #[must_use]
+    pub fn has_repaired(&self) -> bool {
+        self.last_repair.is_some()
+    }
+
     /// An undo is asked for once, and again when there are other repairs than at the time.
     #[must_use]
     pub fn may_request_undo(&self) -> bool {
         let is_being_undone = self.undoes && self.is_under_way();
         let is_of_all = self.undo_requested.is_some() && self.undo_through() == self.undo_requested;
-        self.keys > 0 && self.state != ReplayState::Undone && !is_being_undone && !is_of_all
+        self.has_repaired() && self.state != ReplayState::Undone && !is_being_undone && !is_of_all
     }
 
     /// Up to where its undo is computed: from when it was asked for, and with what it has repaired or taken back since.
@@ -247,10 +253,11 @@ pub struct ReplayItem {
 }
 
 /// Names a repair of a replay: repairs are listed in this order, which keeps those of a key together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RepairId {
     pub is_undo: bool,
     pub key: KeyHash,
+    pub handler: HandlerName,
     /// The position of the `Repaired`.
     pub position: Position,
 }

@@ -84,7 +84,7 @@ pub const REMOVED: Table = Table { name: b'y', packed: false };
 pub const REPLAYS: Table = Table { name: b'p', packed: false };
 /// Handler; the position of the replay whose plan is approved and that has not ended.
 pub const REPLAYING: Table = Table { name: b'f', packed: false };
-/// Replay, whether it is an undo, key hash, position of the `Repaired`; no value.
+/// Replay, whether it is an undo, key hash, handler, 0, position of the `Repaired`; no value.
 pub const REPAIRS: Table = Table { name: b'P', packed: true };
 /// Handler, 0, position of the delivery's event, position of the `ReplayAnswered`; the replay: a position, 8 bytes.
 pub const ANSWERS: Table = Table { name: b'A', packed: true };

@@ -111,7 +111,7 @@ impl Handle {
     pub async fn undo(&self, replay: Position, audit: Audit) -> Result<WhatIfItem, Refusal> {
         let decision = self.0.what_ifs.decision().await;
         let (id, row) = (PlanId { replay, is_undo: true }, self.replay(replay).await?.row);
-        if row.keys == 0 {
+        if !row.has_repaired() {
             return Err(Refusal::NothingToUndo(replay));
         }
         if row.may_request_undo() {

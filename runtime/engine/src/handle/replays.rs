@@ -156,7 +156,7 @@ impl Handle {
         let (statuses, scan) = (self.0.statuses.clone(), self.0.queries.scan().await?);
         blocking(move || {
             let _scan = scan;
-            let start = after.map(|after| keys::repair(replay, after));
+            let start = after.map(|after| keys::repair(replay, &after));
             Ok(page(&statuses, &keys::repairs_of(replay), start.as_deref(), limit)?)
         })
         .await?

@@ -149,7 +149,7 @@ impl Handle {
     /// As for [`Self::what_if`].
     pub async fn what_if_as_it_is(&self, id: PlanId) -> Result<WhatIfItem, Refusal> {
         let item = self.replay(id.replay).await?;
-        if id.is_undo && item.row.keys == 0 {
+        if id.is_undo && !item.row.has_repaired() {
             return Err(Refusal::NothingToUndo(id.replay));
         }
         let statuses = self.0.statuses.clone();

@@ -48,16 +48,18 @@ impl Projection {
     }
 
     pub(super) fn count_repair(&mut self, position: Position, repaired: &Repaired) -> Result<(), StorageError> {
-        let (replay, is_undo, key) = (repaired.replay, repaired.is_undo, self.keys.hash(&repaired.key));
-        let is_new = self.scan_keys(&keys::repairs_of_key(replay, is_undo, key), 1)?.is_empty();
-        self.put(keys::repair(replay, RepairId { is_undo, key, position }), Vec::new());
+        let Repaired { replay, is_undo, handler, .. } = repaired;
+        let (replay, is_undo, key) = (*replay, *is_undo, self.keys.hash(&repaired.key));
+        let is_new = self.scan_keys(&keys::repairs_of_lane(replay, is_undo, (handler, key)), 1)?.is_empty();
+        let id = RepairId { is_undo, key, handler: handler.clone(), position };
+        self.put(keys::repair(replay, &id), Vec::new());
         self.change_replay(replay, |row| {
             row.state = ReplayState::Applying;
             row.records = row.records.saturating_add(1);
             let last = if is_undo { &mut row.last_undone } else { &mut row.last_repair };
             *last = Some(position);
             let keys = if is_undo { &mut row.keys_undone } else { &mut row.keys };
-            *keys = keys.saturating_add(u64::from(is_new));
+            *keys = keys.saturating_add(u64::from(is_new && row.handler == *handler));
         })
     }
 
@@ -94,5 +96,67 @@ impl Projection {
     ) -> Result<bool, StorageError> {
         let removed = self.get(&keys::removed(handler))?.and_then(|value| keys::value_position(&value));
         Ok(removed.is_some_and(|removed| removed > position))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use weirgate_log::{Epoch, Identity, Log, LogOptions, Salt};
+    use weirgate_testkit::SimStorage;
+    use weirgate_types::{Effects, HandlerName, Record};
+    use weirgate_views::{ViewOptions, Views};
+
+    use super::*;
+    use crate::{statuses::Statuses, tables::TABLES};
+
+    fn repaired(handler: &HandlerName, key: &str) -> Record {
+        Record::Repaired(Box::new(Repaired {
+            replay: Position(1),
+            handler: handler.clone(),
+            key: key.into(),
+            part: 0,
+            version: Position(1),
+            state_version: 1,
+            from: Position(1),
+            through: Position(1),
+            depth: 1,
+            corrected: None,
+            effects: Effects::default(),
+            unset: Vec::new(),
+            is_undo: false,
+            actor: String::new(),
+            reason: String::new(),
+            at_ms: 0,
+        }))
+    }
+
+    #[test]
+    fn keys_of_receivers_are_kept_apart_from_the_handlers() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let identity = Identity { epoch: Epoch(*b"the golden epoch"), salt: Salt(*b"salt and pepper.") };
+        let log = Log::open(Arc::new(SimStorage::default()), identity, LogOptions::default()).expect("a log");
+        let views = Views::open(&dir.path().join("views"), TABLES, (log.epochs(), log.head()), ViewOptions::default());
+        let statuses = Statuses { views: views.expect("views"), log: log.reader() };
+        let mut projection = Projection::new(statuses, log.key_hasher());
+        let [own, receiver] = ["invoice", "report"].map(|name| name.parse::<HandlerName>().expect("a name"));
+        let (request, actor, reason) = (String::new(), String::new(), String::new());
+        let requested = ReplayRequested { handler: own.clone(), request, actor, reason, at_ms: 0 };
+        projection.project(Position(1), &Record::ReplayRequested(requested)).expect("projected");
+        let mut repairs = |at: u64, handler: &HandlerName, key: &str| {
+            projection.project(Position(at), &repaired(handler, key)).expect("projected");
+            let row = projection.replay(Position(1)).expect("rows").expect("its row");
+            let hash = projection.keys.hash("k");
+            let rows = [&own, &receiver].map(|handler| {
+                let prefix = keys::repairs_of_lane(Position(1), false, (handler, hash));
+                projection.scan_keys(&prefix, usize::MAX).expect("rows").len()
+            });
+            (row.keys, row.records, rows)
+        };
+        assert_eq!(repairs(2, &receiver, "k"), (0, 1, [0, 1]), "the handler's key is not repaired by that");
+        assert_eq!(repairs(3, &own, "k"), (1, 2, [1, 1]));
+        assert_eq!(repairs(4, &own, "k"), (1, 3, [2, 1]), "in parts");
+        assert_eq!(repairs(5, &own, "l"), (2, 4, [2, 1]));
     }
 }

@@ -131,7 +131,8 @@ fn parts<'a>(
         if examined.notes.fails().is_some() {
             return Ok(false);
         }
-        let of_key = keys::repairs_of_key(id.replay, id.is_undo, shared.keys.hash(key));
+        let lane = (&known.request.handler, shared.keys.hash(key));
+        let of_key = keys::repairs_of_lane(id.replay, id.is_undo, lane);
         let is_approved = keys.is_none_or(|keys| keys.contains(key));
         Ok::<_, StorageError>(is_approved || !shared.statuses.views.scan_keys(&of_key, None, 1)?.is_empty())
     };
