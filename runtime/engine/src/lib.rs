@@ -62,7 +62,7 @@ pub use identities::IdentityWindow;
 pub use metrics::{Metrics, RefusedLabels};
 pub use modules::{Collected, ModuleOptions, Upload};
 pub use prometheus_client::metrics::gauge::Gauge;
-pub use replays::{Decisions, RepairId, RepairPage, ReplayItem, ReplayRow, ReplayState, ReplayStep};
+pub use replays::{Decisions, RepairId, ReplayItem, ReplayRow, ReplayState, ReplayStep};
 pub use start::{Options, start};
 pub use versions::{VersionItem, VersionPage, VersionRow};
 pub use weirgate_core::{DeliveryState, Limits, StateName, Suspicion, WorkerSlots, schedule};

@@ -262,14 +262,6 @@ pub struct RepairId {
     pub position: Position,
 }
 
-/// Some repairs of a replay.
-#[derive(Debug, Clone)]
-pub struct RepairPage {
-    pub repairs: Vec<(RepairId, Repaired)>,
-    /// Where the next page begins; `None` on the last page.
-    pub next: Option<RepairId>,
-}
-
 /// A step of a replay that is recorded for its own sake. Repairs are written through [`crate::KeyHold`].
 #[derive(Debug, Clone)]
 pub enum ReplayStep {

@@ -10,7 +10,7 @@ use super::{
     what_ifs::{VersionNumbers, request_of},
 };
 use crate::{
-    Audit, Refusal, RepairId, RepairPage, ReplayItem, ReplayStep, StorageError,
+    Audit, Refusal, ReplayItem, ReplayStep, StorageError,
     command::{Command, HoldToken},
     keys,
     replay::{IsUndone, WhatIf},
@@ -19,8 +19,6 @@ use crate::{
     tables::REPLAYING,
 };
 
-/// Maximum bytes of the repairs of a page; the repair that reaches it is the last.
-const ANSWER_BYTES_MAX: usize = 16 << 20;
 /// Maximum bytes of what the replays of a page were asked for; the replay that reaches it is the last.
 const REQUESTS_BYTES_MAX: usize = 4 << 20;
 
@@ -40,7 +38,7 @@ impl KeyHold {
         self.token.as_ref().map_or(0, |token| token.at_ms)
     }
 
-    /// Writes the repair, or the last part of it; that ends the hold.
+    /// Writes the repair; that ends the hold.
     ///
     /// # Errors
     /// Nothing was written: the hold is over ([`Refusal::HoldOver`]), another version is in force
@@ -48,18 +46,10 @@ impl KeyHold {
     /// replay is not under way, the repair is too large, or there is no space.
     pub async fn repair(mut self, repaired: Repaired) -> Result<Position, Refusal> {
         match self.token.take() {
-            Some(token) => self.handle.repair(token, repaired, false).await,
-            None => Err(Refusal::HoldOver),
-        }
-    }
-
-    /// Writes a part of the repair; more follow.
-    ///
-    /// # Errors
-    /// As those of [`Self::repair`]. Then the hold is over; earlier parts stay.
-    pub async fn repair_part(&mut self, repaired: Repaired) -> Result<Position, Refusal> {
-        match self.token.clone() {
-            Some(token) => self.handle.repair(token, repaired, true).await,
+            Some(token) => {
+                let (repaired, has_more) = (Box::new(repaired), false);
+                self.handle.ask(|reply| Command::Repair { token, repaired, has_more, reply }).await
+            }
             None => Err(Refusal::HoldOver),
         }
     }
@@ -94,11 +84,6 @@ impl Handle {
     pub async fn hold_key(&self, handler: HandlerName, key: String) -> Result<KeyHold, Refusal> {
         let token = self.ask(|reply| Command::HoldKey { handler, key, reply }).await?;
         Ok(KeyHold { handle: self.clone(), token: Some(token) })
-    }
-
-    async fn repair(&self, token: HoldToken, repaired: Repaired, has_more: bool) -> Result<Position, Refusal> {
-        let repaired = Box::new(repaired);
-        self.ask(|reply| Command::Repair { token, repaired, has_more, reply }).await
     }
 
     /// The replays before one, the newest first, with what was asked; at most `limit`, and fewer if that is large. And where the
@@ -141,48 +126,6 @@ impl Handle {
             value.map(|value| item(&statuses, replay, &value)).transpose()
         };
         self.0.queries.own_read(read).await??.ok_or(Refusal::UnknownReplay(replay))
-    }
-
-    /// The repairs of a replay after one, those of a key together; at most `limit`, and fewer if they are large.
-    ///
-    /// # Errors
-    /// The views or the log cannot be read; [`Refusal::TooManyQueries`].
-    pub async fn repairs_of(
-        &self,
-        replay: Position,
-        after: Option<RepairId>,
-        limit: usize,
-    ) -> Result<RepairPage, Refusal> {
-        let (statuses, scan) = (self.0.statuses.clone(), self.0.queries.scan().await?);
-        blocking(move || {
-            let _scan = scan;
-            let start = after.map(|after| keys::repair(replay, &after));
-            Ok(page(&statuses, &keys::repairs_of(replay), start.as_deref(), limit)?)
-        })
-        .await?
-    }
-
-    /// The repairs, or their undoing, of one key; at most `limit`, and fewer if they are large.
-    ///
-    /// # Errors
-    /// The views or the log cannot be read; [`Refusal::TooManyQueries`].
-    pub async fn repairs_of_key(
-        &self,
-        replay: Position,
-        key: String,
-        is_undo: bool,
-        limit: usize,
-    ) -> Result<RepairPage, Refusal> {
-        let (statuses, scan) = (self.0.statuses.clone(), self.0.queries.scan().await?);
-        let prefix = keys::repairs_of_key(replay, is_undo, self.0.keys.hash(&key));
-        blocking(move || {
-            let _scan = scan;
-            let mut page = page(&statuses, &prefix, None, limit)?;
-            // Keys may share a hash.
-            page.repairs.retain(|(_, repaired)| repaired.key == key);
-            Ok(page)
-        })
-        .await?
     }
 }
 
@@ -245,27 +188,6 @@ fn item(statuses: &Statuses, replay: Position, value: &[u8]) -> Result<ReplayIte
     let removed = statuses.views.get(&keys::removed(&row.handler))?.and_then(|value| keys::value_position(&value));
     let is_handler_removed = removed.is_some_and(|removed| removed > replay);
     Ok(ReplayItem { replay, row, requested, is_handler_removed })
-}
-
-fn page(statuses: &Statuses, prefix: &[u8], start: Option<&[u8]>, limit: usize) -> Result<RepairPage, StorageError> {
-    let mut keys = statuses.views.scan_keys(prefix, start, limit.saturating_add(1))?;
-    let mut has_more = keys.len() > limit;
-    keys.truncate(limit);
-    let (mut repairs, mut bytes) = (Vec::new(), 0_usize);
-    for key in keys {
-        if bytes >= ANSWER_BYTES_MAX {
-            has_more = true;
-            break;
-        }
-        let id = keys::repair_of(&key).ok_or_else(|| StorageError::row("a repair's position"))?;
-        let missing = || StorageError::Missing { what: "repair", position: id.position };
-        let (_, record) = statuses.log.read(id.position)?.ok_or_else(missing)?;
-        bytes = bytes.saturating_add(record.encoded_size());
-        let Record::Repaired(repaired) = record else { return Err(missing()) };
-        repairs.push((id, *repaired));
-    }
-    let next = repairs.last().map(|(id, _)| *id).filter(|_| has_more);
-    Ok(RepairPage { repairs, next })
 }
 
 #[cfg(test)]

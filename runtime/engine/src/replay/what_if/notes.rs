@@ -86,8 +86,6 @@ pub struct Notes {
     pub not_made: Listed<(Position, AnsweredCall)>,
     /// Calls that this replay made, now or before.
     pub made: Listed<(Position, AnsweredCall)>,
-    /// Timers that were due in the past.
-    pub past_timers: Listed<(String, u64)>,
     /// The handler and key whose emission first reached it in another form; `None` where the candidate itself ran.
     pub caused_by: Option<(HandlerName, String)>,
     /// Why no plan can be made for it.
@@ -169,13 +167,12 @@ impl Examined {
     /// Whether nothing is worth keeping: neither a difference that remains nor one that has been.
     #[must_use]
     pub fn is_same(&self) -> bool {
-        let Notes { outcomes, path, unanswered, not_made, past_timers, .. } = &self.notes;
+        let Notes { outcomes, path, unanswered, not_made, .. } = &self.notes;
         self.lane.is_same()
             && outcomes.is_empty()
             && path.is_empty()
             && unanswered.is_empty()
             && not_made.is_empty()
-            && past_timers.is_empty()
             && self.notes.fails().is_none()
     }
 }
@@ -212,21 +209,9 @@ impl Notes {
     /// What the lists take in memory beside their own places, about.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let Self {
-            opened,
-            dropped,
-            outcomes,
-            path,
-            more_subjects,
-            unanswered,
-            not_made,
-            made,
-            past_timers,
-            caused_by,
-            ..
-        } = self;
+        let Self { opened, dropped, outcomes, path, more_subjects, unanswered, not_made, made, caused_by, .. } = self;
         let lists = [opened.bytes, dropped.bytes, outcomes.bytes, path.bytes, unanswered.bytes, not_made.bytes];
-        let others = [made.bytes, past_timers.bytes, caused_by.as_ref().map_or(0, held_bytes), more_subjects.bytes()];
+        let others = [made.bytes, caused_by.as_ref().map_or(0, held_bytes), more_subjects.bytes()];
         let fails = self.fails.iter().chain(self.repairs_left_out.values()).map(held_bytes);
         lists.into_iter().chain(others).chain(fails).fold(0, usize::saturating_add)
     }
