@@ -1,7 +1,7 @@
 //! Replays as the views know them: what each row holds, and which step may follow which. Pure.
 
 use serde::{Deserialize, Serialize};
-use weirgate_types::{Digest, HandlerName, KeyHash, Position, Repaired, ReplayEnd, ReplayRequested};
+use weirgate_types::{Digest, HandlerName, KeyHash, Position, ReplayEnd, ReplayRequested};
 
 use crate::{Refusal, StorageError};
 

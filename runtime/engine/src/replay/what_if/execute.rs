@@ -209,7 +209,7 @@ impl Fork<'_> {
         self.has_read(walk, one, version, name)
     }
 
-    /// Whether a delivery read a value of the state when it was handled.
+    /// Whether the version that handled a delivery reads a value of the state, given the fork's.
     fn has_read(
         &self,
         walk: &mut Walk,
@@ -319,8 +319,8 @@ impl Fork<'_> {
         Ok((ran.collect::<Result<_, ReplayError>>()?, correction))
     }
 
-    /// The version of the key's state before a delivery, if it has state of another version than the executable's: where the fork still has the form of the log, that of the
-    /// version that handled the delivery.
+    /// The version of the key's state before a delivery, if it has state of another version than the executable's: where the fork still has
+    /// the form of the log, that of the version that handled the delivery.
     fn state_version(
         &self,
         walk: &Walk,
