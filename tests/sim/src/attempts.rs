@@ -4,14 +4,16 @@ use weirgate_types::{
     AttemptFailure, Event, FailureClass, FailureKind, HandlerName, Position, TimerSetting, TimerWrite,
 };
 
-use crate::{Chance, clients};
+use crate::{Chance, clients, handlers::EMITTED};
 
 /// What an attempt may emit. The last handler emits nothing.
 pub fn some_emission(chance: &mut Chance, handler: &HandlerName, key: &str, position: Position) -> Option<Event> {
     let emits = handler.as_str() != "c" && chance.one_in(2);
+    // Several keys may emit to one.
+    let to = if emits && chance.one_in(4) { "k0" } else { key };
     emits.then(|| Event {
         source: format!("/handlers/{handler}"),
-        ..clients::event(&format!("{handler}-{position}"), key, "out.done")
+        ..clients::event(&format!("{handler}-{position}"), to, &format!("{EMITTED}{}", position.0 % 3))
     })
 }
 

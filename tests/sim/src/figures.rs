@@ -13,6 +13,8 @@ pub struct Figures {
     pub faults: u64,
     /// Keys that were repaired.
     pub repairs: u64,
+    /// Those of receivers that were folded again, or whose folding was taken back.
+    pub folds: u64,
     pub trace: u64,
 }
 

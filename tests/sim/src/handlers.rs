@@ -19,6 +19,10 @@ use crate::{
 pub const COUNT: &str = "count";
 /// Counts them too, but for those that the bug is about.
 pub const RIGHT: &str = "right";
+/// A digest of the completed deliveries of a key in their order.
+pub const ORDER: &str = "order";
+/// What emitted events are called before their number.
+pub const EMITTED: &str = "out.";
 /// Where the last compensation of a key was asked for.
 const COMPENSATED: &str = "compensated";
 /// A setting of versions without the bug.
@@ -39,6 +43,7 @@ pub struct Delivered<'a> {
 pub struct Counts {
     pub all: u64,
     pub right: u64,
+    pub order: u64,
 }
 
 /// The handlers of a history.
@@ -49,13 +54,27 @@ pub struct Handlers {
 
 impl Counts {
     pub fn read(read: impl Fn(&str) -> Option<Vec<u8>>) -> Self {
-        let number = |name| read(name).and_then(|value| value.try_into().ok()).map_or(0, u64::from_le_bytes);
-        Self { all: number(COUNT), right: number(RIGHT) }
+        let number = |name| number_of(read(name));
+        Self { all: number(COUNT), right: number(RIGHT), order: number(ORDER) }
+    }
+
+    /// As they are after some writes.
+    #[must_use]
+    pub fn with(self, writes: &[StateWrite]) -> Self {
+        let [all, right, order] = [(COUNT, self.all), (RIGHT, self.right), (ORDER, self.order)].map(|(name, stood)| {
+            let written = writes.iter().rfind(|write| write.name == name);
+            written.map_or(stood, |write| number_of(write.value.clone()))
+        });
+        Self { all, right, order }
     }
 
     fn writes(self) -> Vec<StateWrite> {
-        vec![write(COUNT, self.all), write(RIGHT, self.right)]
+        vec![write(COUNT, self.all), write(RIGHT, self.right), write(ORDER, self.order)]
     }
+}
+
+fn number_of(value: Option<Vec<u8>>) -> u64 {
+    value.and_then(|value| value.try_into().ok()).map_or(0, u64::from_le_bytes)
 }
 
 fn write(name: &str, number: u64) -> StateWrite {
@@ -65,8 +84,8 @@ fn write(name: &str, number: u64) -> StateWrite {
 impl Handlers {
     /// Whether the bug is about a delivery.
     #[must_use]
-    pub fn is_hit(self, handler: &HandlerName, position: Position) -> bool {
-        self.chance(handler, position).one_in(3)
+    pub fn is_hit(self, handler: &HandlerName, r#type: &str, position: Position) -> bool {
+        self.chance(handler, place(r#type, position)).one_in(3)
     }
 
     /// What a delivery comes to, and what it makes of the state.
@@ -75,26 +94,29 @@ impl Handlers {
         if r#type == KEY_REPAIRED {
             return Effects { state: vec![write(COMPENSATED, position.0)], ..Effects::default() };
         }
-        let mut chance = self.chance(handler, position);
+        let place = place(r#type, position);
+        let mut chance = self.chance(handler, place);
         let is_wrong = chance.one_in(3) && !is_fixed;
         counts.all += 1;
         counts.right += u64::from(!is_wrong);
+        counts.order = counts.order.wrapping_mul(31).wrapping_add(place + 1);
         let mut effects = Effects { state: counts.writes(), ..Effects::default() };
         if chance.one_in(2) {
-            let (state, data) = (format!("s{}", position.0 % 5), Some(format!("{{\"right\":{}}}", counts.right)));
+            let (state, data) =
+                (format!("s{}", place % 5), Some(format!("{{\"right\":{},\"order\":{}}}", counts.right, counts.order)));
             let state = if is_wrong { "wrong".to_owned() } else { state };
             effects.status.push(StatusWrite { subject: key.to_owned(), state, text: String::new(), data });
         }
         let emission = some_emission(&mut chance, handler, key, position);
         effects.emitted.extend(emission.filter(|_| !is_wrong).map(|event| Event { data: data_of(position), ..event }));
-        if r#type != "timer.due" {
+        if r#type != "timer.due" && !r#type.starts_with(EMITTED) {
             effects.timers.extend(some_timer(&mut chance, wall_ms));
         }
         effects
     }
 
-    fn chance(self, handler: &HandlerName, position: Position) -> Chance {
-        Chance::seeded(self.seed.wrapping_mul(31).wrapping_add(position.0 * 3 + index_of(handler) as u64))
+    fn chance(self, handler: &HandlerName, place: u64) -> Chance {
+        Chance::seeded(self.seed.wrapping_mul(31).wrapping_add(place * 3 + index_of(handler) as u64))
     }
 
     /// The deliveries of a call: later ones see what earlier ones of their key have written.
@@ -116,6 +138,15 @@ impl Handlers {
     }
 }
 
+/// What a delivery is about: where its event is or, since a what-if has emitted events that the log does not hold, what such a one says. A
+/// correction changes its data, so its type says it.
+fn place(r#type: &str, position: Position) -> u64 {
+    match r#type.strip_prefix(EMITTED) {
+        Some(number) => 1_000_000 + number.parse().unwrap_or(0),
+        None => position.0,
+    }
+}
+
 /// Some emitted events of a key are equal.
 fn data_of(position: Position) -> Vec<u8> {
     format!("{{\"n\":{}}}", position.0 % 3).into_bytes()
@@ -125,6 +156,12 @@ fn data_of(position: Position) -> Vec<u8> {
 #[must_use]
 pub fn fixed(manifest: &str) -> String {
     format!(r#"{},"config":{{"{FIXED}":"yes"}}}}"#, manifest.strip_suffix('}').unwrap_or(manifest))
+}
+
+/// The manifest of a receiver that may be folded again.
+#[must_use]
+pub fn folded_again(manifest: &str) -> String {
+    format!(r#"{},"fold_again":true}}"#, manifest.strip_suffix('}').unwrap_or(manifest))
 }
 
 #[must_use]

@@ -134,6 +134,7 @@ impl Total {
         all.crashes_in_sync += one.crashes_in_sync;
         all.faults += one.faults;
         all.repairs += one.repairs;
+        all.folds += one.folds;
         all.trace ^= one.trace;
     }
 
@@ -151,11 +152,11 @@ impl Total {
 
     fn print(&self, started: Instant) {
         let seconds = started.elapsed().as_secs_f64();
-        let Figures { records, attempts, crashes, crashes_in_sync, faults, repairs, trace } = self.figures;
+        let Figures { records, attempts, crashes, crashes_in_sync, faults, repairs, folds, trace } = self.figures;
         println!("{} histories in {seconds:.1} s", self.histories);
         println!("{records} records, {attempts} attempts that ended, {crashes} crashes ({crashes_in_sync} in a sync)");
         println!(
-            "{repairs} repairs; {faults} faults, {} in a history at the least; trace {trace:016x}",
+            "{repairs} repairs, {folds} of receivers; {faults} faults, {} in a history at the least; trace {trace:016x}",
             self.least_faults
         );
     }

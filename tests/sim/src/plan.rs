@@ -46,6 +46,8 @@ pub struct Plan {
     pub has_what_ifs: bool,
     /// Whether handlers compensate themselves what a repair cannot take back.
     pub takes_corrected: bool,
+    /// Whether the receiver of emitted events may be folded again.
+    pub folds: bool,
 }
 
 impl std::fmt::Display for Plan {
@@ -58,7 +60,11 @@ impl std::fmt::Display for Plan {
                 kind.name
             )?;
         }
-        writeln!(f, "{} steps, {} keys, what-ifs: {}", self.steps, self.keys, self.has_what_ifs)?;
+        writeln!(
+            f,
+            "{} steps, {} keys, what-ifs: {}, folds: {}",
+            self.steps, self.keys, self.has_what_ifs, self.folds
+        )?;
         writeln!(f, "{:?}", self.rates)?;
         writeln!(f, "{:?}", self.limits)?;
         write!(f, "{:?}", self.log)
@@ -94,6 +100,7 @@ impl Plan {
             ..LogOptions::default()
         };
         let (has_what_ifs, takes_corrected) = (chance.one_in(2), chance.one_in(2));
-        Self { seed, handlers, steps, keys, rates, limits, log, has_what_ifs, takes_corrected }
+        let folds = has_what_ifs && !chance.one_in(3);
+        Self { seed, handlers, steps, keys, rates, limits, log, has_what_ifs, takes_corrected, folds }
     }
 }

@@ -1,6 +1,6 @@
 //! What-ifs of a simulated engine, computed and turned into repairs as the thread of what-ifs does it. Handlers are functions.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use weirgate_types::{HandlerName, Position, Repaired};
 
@@ -9,10 +9,11 @@ use crate::{
     Audit, Choices, Computed, PlanId, WhatIfProgress,
     handle::undone_in,
     replay::{Examined, LaneId, Load, MayCall, NoOutside, Parts, ReplayError, Sources, WhatIf},
-    what_ifs::{Bounded, InForce, Looked, Made, Part, Repairing, compute_from, has_changed, look},
+    what_ifs::{Bounded, InForce, Looked, Made, Part, Repairing, compute_from, has_changed, look, look_at_all},
 };
 
 /// A what-if, or the undo of one, and what it is applied with.
+#[derive(Clone)]
 pub struct Replay {
     pub id: PlanId,
     pub request: WhatIf,
@@ -28,6 +29,21 @@ pub struct LookedKey {
     lane: LaneId,
     through: Position,
     examined: Option<Examined>,
+    /// Whether it is a receiver's that may be folded again: what it comes to depends on other keys, so it is not looked at alone.
+    is_folded: bool,
+}
+
+impl LookedKey {
+    #[must_use]
+    pub fn lane(&self) -> &LaneId {
+        &self.lane
+    }
+
+    /// Up to where it was looked at.
+    #[must_use]
+    pub fn through(&self) -> Position {
+        self.through
+    }
 }
 
 /// What an application does about a key that is on hold.
@@ -35,6 +51,8 @@ pub struct LookedKey {
 pub enum KeyRepair {
     Nothing,
     Refused(String),
+    /// It is another one by now, and is to be looked at with the others again.
+    Changed,
     /// `is_all`: nothing is left to another record.
     Record {
         repaired: Box<Repaired>,
@@ -55,10 +73,25 @@ impl Engine {
     ///
     /// # Errors
     /// An input cannot be read.
-    pub fn look_at_key(&self, replay: &Replay, key: &str) -> Result<LookedKey, ReplayError> {
-        let lane = (replay.request.handler.clone(), key.to_owned());
+    pub fn look_at_key(&self, replay: &Replay, lane: LaneId) -> Result<LookedKey, ReplayError> {
         let (through, examined) = look(&self.sources(replay), &replay.request, &lane, &WhatIfProgress::default())?;
-        Ok(LookedKey { lane, through, examined })
+        Ok(LookedKey { lane, through, examined, is_folded: false })
+    }
+
+    /// Looks at the keys of receivers that stand otherwise than if they had had from the beginning what these keys of the handler emit.
+    ///
+    /// # Errors
+    /// An input cannot be read.
+    pub fn look_at_receivers(
+        &self,
+        replay: &Replay,
+        emitting: &BTreeSet<LaneId>,
+    ) -> Result<Vec<LookedKey>, ReplayError> {
+        let watch = WhatIfProgress::default();
+        let (through, lanes) = look_at_all(&self.sources(replay), &replay.request, Some(emitting), &watch)?;
+        let of_receivers = lanes.into_iter().filter(|(lane, _)| lane.0 != replay.request.handler);
+        let looked = |(lane, examined)| LookedKey { lane, through, examined: Some(examined), is_folded: true };
+        Ok(of_receivers.map(looked).collect())
     }
 
     /// The next record of a key that is on hold, and was looked at before that.
@@ -74,10 +107,11 @@ impl Engine {
     ) -> Result<KeyRepair, ReplayError> {
         let sources = self.sources(replay);
         let looked = match has_changed(&sources.look, &looked.lane, looked.through)? {
-            true => self.look_at_key(replay, &looked.lane.1)?,
+            true if looked.is_folded => return Ok(KeyRepair::Changed),
+            true => self.look_at_key(replay, looked.lane)?,
             false => looked,
         };
-        let LookedKey { lane, through, examined: Some(examined) } = &looked else { return Ok(KeyRepair::Nothing) };
+        let LookedKey { lane, through, examined: Some(examined), .. } = &looked else { return Ok(KeyRepair::Nothing) };
         let Some(in_force) = self.in_force(&lane.0, replay.takes_corrected) else { return Ok(KeyRepair::Nothing) };
         let Replay { id, request, choices, audit, .. } = replay;
         // In a history, each key has a status of its own.

@@ -10,13 +10,13 @@ use std::{
 use weirgate_types::{HandlerName, Position};
 
 use super::{
-    Bounded,
+    Bounded, Watch,
     apply::{Applying, Refused, is_busy},
     repair::{Looked, Part, has_changed},
 };
 use crate::{
     Refusal,
-    replay::{Examined, LaneId, Progress as _, ReplayError, WhatIf},
+    replay::{Examined, LaneId, Progress as _, ReplayError, Sources, WhatIf},
 };
 
 /// How often receivers are looked at again that change meanwhile, or whose repair has several records.
@@ -32,6 +32,20 @@ pub struct Folded {
     pub refused: Refused,
 }
 
+/// What differs on all keys now, and up to where that was looked at; `emitting` as for [`Sources::examine_once`].
+pub fn look_at_all(
+    sources: &Sources,
+    request: &WhatIf,
+    emitting: Option<&BTreeSet<LaneId>>,
+    watch: &Watch,
+) -> Result<(Position, BTreeMap<LaneId, Examined>), ReplayError> {
+    let through = sources.look.log().head();
+    let request = WhatIf { through, ..request.clone() };
+    let progress = Bounded::new(watch, &request);
+    progress.go_on(through, 0)?;
+    Ok((through, sources.examine_once(&request, emitting, &progress)?))
+}
+
 impl Applying<'_> {
     /// Folds the approved receivers again; `keys` are those of the handler that are repaired.
     pub fn fold(&self, keys: BTreeSet<String>) -> Result<Folded, ReplayError> {
@@ -44,10 +58,11 @@ impl Applying<'_> {
                 None => drop(handlers.insert(handler.clone())),
             }
         }
-        let differing: BTreeSet<LaneId> = keys.into_iter().map(|key| (self.request.handler.clone(), key)).collect();
-        if handlers.is_empty() || differing.is_empty() {
+        let standing: BTreeSet<LaneId> = keys.into_iter().map(|key| (self.request.handler.clone(), key)).collect();
+        if handlers.is_empty() || standing.is_empty() {
             return Ok(folded);
         }
+        let differing = self.computed()?.emitting(standing);
         let (mut refused, mut whole) = (Refused::default(), BTreeSet::new());
         for round in 0..ROUNDS_MAX {
             refused = Refused::default();
@@ -106,17 +121,12 @@ impl Applying<'_> {
         )))
     }
 
-    /// What differs on all keys now, and up to where that was looked at; `emitting` as for [`Sources::examine_once`].
+    /// See [`look_at_all`].
     pub fn look_at_all(
         &self,
         emitting: Option<&BTreeSet<LaneId>>,
     ) -> Result<(Position, BTreeMap<LaneId, Examined>), ReplayError> {
-        let sources = self.sources()?;
-        let through = sources.look.log().head();
-        let request = WhatIf { through, ..self.request.clone() };
-        let progress = Bounded::new(&self.known.watch, &request);
-        progress.go_on(through, 0)?;
-        Ok((through, sources.examine_once(&request, emitting, &progress)?))
+        look_at_all(&self.sources()?, self.request, emitting, &self.known.watch)
     }
 
     /// Repairs a key, if it is as it was looked at.

@@ -1,7 +1,7 @@
 //! What is known of each replay, and what is to be done next. Pure: it starts no thread and computes nothing.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, atomic::Ordering},
 };
 
@@ -48,6 +48,15 @@ pub struct Computed {
 }
 
 impl Computed {
+    /// The handler's keys that emit in the fork what is right, where `standing` of those with a plan stand as the fork has them: these, and
+    /// those that an earlier replay has repaired.
+    #[must_use]
+    pub fn emitting(&self, standing: BTreeSet<LaneId>) -> BTreeSet<LaneId> {
+        let is_left = |lane: &&LaneId| !self.plans.contains_key(&lane.1);
+        let settled: Vec<LaneId> = self.examination.settled.iter().filter(is_left).cloned().collect();
+        standing.into_iter().chain(settled).collect()
+    }
+
     /// Nothing that differs, as if it were of a size.
     #[cfg(test)]
     #[must_use]

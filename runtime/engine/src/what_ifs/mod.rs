@@ -34,6 +34,8 @@ pub use apply::Applied;
 #[cfg(feature = "sim")]
 pub use compute::compute_from;
 pub use due::TimersAsOf;
+#[cfg(feature = "sim")]
+pub use fold::look_at_all;
 pub use known::{Apply, Computed, Known};
 use known::{Replays, Task};
 pub use mark::KnownMark;

@@ -55,6 +55,8 @@ pub enum Rule {
     Breakers,
     /// A key is repaired as a whole, while no attempt of it is running; a key on hold has none.
     Repairs,
+    /// A receiver that was folded again stands as if it had had the right events from the beginning; one that was not named stands as it was.
+    Folds,
     /// Timers fire when they are due, once.
     Timers,
     /// The time of records never decreases, and no wait is too long.

@@ -1,6 +1,8 @@
 //! Histories of the engine: its writer with the machine in it, its views, what it publishes and how it recovers, over the
 //! real log.
 
+mod corrected;
+mod folds;
 pub(crate) mod ground;
 mod heal;
 mod losses;

@@ -229,6 +229,7 @@ impl History<'_> {
         let finishes = setting.kind.order == Order::Key && self.chance.one_in(2);
         let manifest = if finishes { versions::to_finish(&manifest) } else { manifest };
         let manifest = if is_fixed { handlers::fixed(&manifest) } else { manifest };
+        let manifest = if self.plan.folds && takes.emissions { handlers::folded_again(&manifest) } else { manifest };
         drop(self.engine.deploy(name(index), manifest));
     }
 

@@ -4,34 +4,43 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use weirgate_engine::{ReplayState, ReplayStep};
-use weirgate_types::{HandlerName, Outcome, Position, Record, ReplayEnd, StatusWrite};
+use weirgate_types::{Event, HandlerName, Outcome, Position, Record, ReplayEnd, StatusWrite};
 
 use super::{History, Stop, repairs::audit, unreadable};
 use crate::{
     NAMES, Order, Rule, Takes,
     checks::{check, index_of},
-    handlers::{self, Counts, Delivered},
+    handlers::{self, Counts, Delivered, EMITTED},
     plan::name,
 };
 
 /// Maximum number of passes until a replay has been applied.
 const PASSES_MAX: u32 = 2_000;
 
+/// The type, key and data of an emitted event.
+pub type Content = (String, String, Vec<u8>);
+
+pub fn content(event: &Event) -> Content {
+    (event.r#type.clone(), event.key().to_owned(), event.data.clone())
+}
+
 /// What a key comes to.
 #[derive(Debug, Default)]
 struct Fixed {
     counts: Counts,
     status: Option<StatusWrite>,
-    /// Number of emitted events, by their data.
-    emitted: BTreeMap<Vec<u8>, usize>,
+    /// Number of emitted events, by their content.
+    emitted: BTreeMap<Content, usize>,
     /// What its deliveries and other replays have emitted in fact.
-    others: BTreeMap<Vec<u8>, usize>,
+    others: BTreeMap<Content, usize>,
     /// What the replay has appended.
-    appended: BTreeMap<Vec<u8>, usize>,
+    appended: BTreeMap<Content, usize>,
     /// Whether a version with the bug has handled a delivery that this is about, or another replay has repaired the key.
     is_affected: bool,
     /// Whether the replay has a record of it.
     is_repaired: bool,
+    /// Whether another handler's replay has folded it again: what the fix would come to with that one's events is not known.
+    is_folded: bool,
 }
 
 impl History<'_> {
@@ -55,6 +64,10 @@ impl History<'_> {
         self.apply_all(index, ReplayState::Applied)?;
         self.run_dry(passes)?;
         self.check_nothing_left(replay, false)?;
+        if let Some(mut asked) = self.asked(replay, None) {
+            asked.request.through = self.checks.head;
+            self.check_receiver(&asked)?;
+        }
         self.check_fixed(&handler, replay)?;
         let is_undone = self.replay_of(&handler)?.is_some_and(|(_, row)| row.may_request_undo());
         if is_undone && self.chance.one_in(2) {
@@ -65,6 +78,7 @@ impl History<'_> {
             self.apply_all(index, ReplayState::Undone)?;
             self.run_dry(passes)?;
             self.check_nothing_left(replay, true)?;
+            self.check_receiver_undone(replay)?;
         }
         Ok(())
     }
@@ -112,7 +126,11 @@ impl History<'_> {
         let head = self.checks.head;
         let Some(mut asked) = self.asked(replay, is_undo.then_some(head)) else { return Ok(()) };
         asked.request.through = head;
-        let left = self.compute(&asked)?.plans.into_values().find(|plan| !plan.is_empty());
+        let mut computed = self.compute(&asked)?;
+        if !is_undo {
+            computed.receivers.clear();
+        }
+        let left = computed.plans.into_values().chain(computed.receivers.into_values()).find(|plan| !plan.is_empty());
         Ok(check(Rule::Repairs, left.is_none(), || format!("replay {} was applied, and leaves {left:?}", asked.id))?)
     }
 
@@ -125,6 +143,9 @@ impl History<'_> {
         let removes = |record: &Record| matches!(record, Record::Removed(removed) if removed.handler == *handler);
         let was_removed = self.records.iter().any(|(_, record)| removes(record));
         for (key, fixed) in self.fixed(handler, replay) {
+            if fixed.is_folded {
+                continue;
+            }
             let counts = self.counts(handler, key);
             check(Rule::Repairs, counts == fixed.counts, || format!("{handler} {key} has {counts:?}, not {fixed:?}"))?;
             check(Rule::Repairs, fixed.is_affected || !fixed.is_repaired, || {
@@ -166,10 +187,12 @@ impl History<'_> {
                 let is_its = matches!(record, Record::Repaired(repaired) if repaired.replay == replay);
                 fixed.is_repaired |= is_its;
                 fixed.is_affected |= !is_its && matches!(record, Record::Repaired(_));
+                let others = |record: &Record| matches!(record, Record::Repaired(one) if self.is_of_another(one));
+                fixed.is_folded |= others(record);
                 let emitted = if is_its { &mut fixed.appended } else { &mut fixed.others };
                 // Not the runtime's notices.
-                for event in written.effects.emitted.iter().filter(|event| event.r#type == "out.done") {
-                    *emitted.entry(event.data.clone()).or_default() += 1;
+                for event in written.effects.emitted.iter().filter(|event| event.r#type.starts_with(EMITTED)) {
+                    *emitted.entry(content(event)).or_default() += 1;
                 }
             }
             // What-ifs execute functions, which make no calls: those of the log are listed.
@@ -184,11 +207,11 @@ impl History<'_> {
                 let fixed = keys.entry(&commit.key).or_default();
                 let (key, position, r#type) = (commit.key.as_str(), commit.event, &*self.event_at(commit.event).r#type);
                 let delivered = Delivered { handler, key, r#type, position, wall_ms: 0 };
-                fixed.is_affected |= wrong.contains(&commit.version) && self.handlers.is_hit(handler, position);
+                fixed.is_affected |= wrong.contains(&commit.version) && self.handlers.is_hit(handler, r#type, position);
                 let effects = self.handlers.handle(delivered, true, &mut fixed.counts);
                 fixed.status = effects.status.into_iter().last().or_else(|| fixed.status.take());
                 for event in effects.emitted {
-                    *fixed.emitted.entry(event.data).or_default() += 1;
+                    *fixed.emitted.entry(content(&event)).or_default() += 1;
                 }
             }
         }

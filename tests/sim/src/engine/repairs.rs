@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use weirgate_core::HOLD_MS_MAX;
 use weirgate_engine::{
-    Audit, Refusal, ReplayRow, ReplayState, ReplayStep,
+    Audit, Choices, Refusal, ReplayRow, ReplayState, ReplayStep,
     sim::{Answer, Hold, Holding, LookedKey},
 };
 use weirgate_types::{
@@ -76,11 +76,11 @@ impl Repairs {
     }
 
     /// The hold that a what-if uses now. It ends with that.
-    pub fn take_looked(&mut self) -> Option<(Hold, String, LookedKey)> {
+    pub fn take_looked(&mut self) -> Option<(Hold, LookedKey)> {
         let current = self.hold.as_mut()?;
         let looked = current.looked.take()?;
         current.is_ended = true;
-        Some((current.hold.take()?, current.key.clone(), looked))
+        Some((current.hold.take()?, looked))
     }
 
     /// The key that may be on hold, with its handler.
@@ -252,7 +252,7 @@ impl History<'_> {
         }
         let source = format!("/handlers/{handler}");
         if index != 2 && self.chance.one_in(2) {
-            effects.emitted.push(Event { source, ..clients::event(&id, key, "out.done") });
+            effects.emitted.push(Event { source, ..clients::event(&id, key, "out.0") });
         }
         effects.timers.extend(some_timer(&mut self.chance, self.ground.clock().wall_ms()));
         let corrected = self.chance.one_in(2).then(|| clients::event(&id, key, KEY_REPAIRED));
@@ -340,7 +340,8 @@ impl History<'_> {
             None => self.repairs.sent = Some(Sent { repaired: sent, is_all, answer }),
             Some(Ok(position)) => {
                 self.figures.repairs += 1;
-                self.repairs.what_ifs.repaired(&sent.key, is_all);
+                self.figures.folds += u64::from(self.is_of_another(&sent));
+                self.repairs.what_ifs.repaired(&(sent.handler.clone(), sent.key.clone()), is_all);
                 let found = self.records.binary_search_by_key(&position, |(first, _)| *first).ok();
                 let record = found.and_then(|found| self.records.get(found)).map(|(_, record)| record);
                 let is_it =
@@ -378,11 +379,13 @@ impl History<'_> {
         let mut approved: BTreeMap<Position, Position> = BTreeMap::new();
         let mut repaired: BTreeMap<Position, Position> = BTreeMap::new();
         let mut deployed: BTreeMap<&HandlerName, Position> = BTreeMap::new();
+        let mut named: BTreeMap<Position, Choices> = BTreeMap::new();
         for (position, record) in &self.records {
             match record {
                 Record::Deployed(one) => drop(deployed.insert(&one.handler, *position)),
                 Record::ReplayApproved(one) => {
                     approved.insert(one.replay, *position);
+                    named.insert(one.replay, serde_json::from_str(&one.choices).unwrap_or_default());
                     let is_whole = !one.undoes || repaired.get(&one.replay).is_none_or(|last| *last <= one.through);
                     check(Rule::Repairs, is_whole, || format!("{position} approves an undo that leaves repairs"))?;
                 }
@@ -391,7 +394,12 @@ impl History<'_> {
                     let fires = one.effects.timers.iter().any(is_late);
                     check(Rule::Repairs, !fires, || format!("{position} sets a timer that was due"))?;
                     let is_approved = deployed.get(&one.handler) < approved.get(&one.replay);
-                    check(Rule::Repairs, is_approved || one.is_undo, || {
+                    let is_folded = self.is_of_another(one);
+                    let is_named = named.get(&one.replay).is_some_and(|named| named.fold_again.contains(&one.handler));
+                    check(Rule::Folds, !is_folded || is_named, || {
+                        format!("{position} folds a receiver again that was not named")
+                    })?;
+                    check(Rule::Repairs, is_approved || is_folded || one.is_undo, || {
                         format!("{position} repairs a key under another version than the approved one")
                     })?;
                     if !one.is_undo {

@@ -1,11 +1,14 @@
 //! Operators compute what-ifs of a fix, approve them, apply them key by key and undo them, beside the traffic of the same keys and through
 //! crashes.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use weirgate_engine::{
     Computed, PlanId, ReplayRow, ReplayState, ReplayStep,
-    replay::{Examination, KeyPlan},
+    replay::{Examination, KeyPlan, LaneId},
     sim::{Candidate, Closed, KeyRepair, MissingAnswers, Replay, Runs, Selection, WhatIf},
 };
 use weirgate_types::{Event, HandlerName, Position, Record, Repaired, ReplayApproved, ReplayEnd, ReplayRequested};
@@ -15,24 +18,38 @@ use super::{
     repairs::{Sent, audit},
     unreadable,
 };
-use crate::{Rule, checks::check, handlers, plan::name};
+use crate::{
+    Rule,
+    checks::{check, index_of},
+    handlers,
+    plan::name,
+};
 
 /// A replay that is being applied, or undone.
 pub struct Applying {
-    replay: Replay,
+    pub replay: Replay,
+    /// The version that was approved to handle the keys.
+    pub version: Position,
     /// The keys of the plan that are left, each with the number of its next record.
-    left: BTreeMap<String, u32>,
-    /// What was approved of each.
-    plans: BTreeMap<String, KeyPlan>,
+    pub left: BTreeMap<LaneId, u32>,
+    /// Keys that stand as the fork has them, and those that were refused.
+    pub standing: BTreeSet<LaneId>,
+    pub refused: BTreeSet<LaneId>,
+    /// Keys of the handler that had been repaired before and stand so: by the records, and as it was computed.
+    pub settled: BTreeSet<String>,
+    pub computed: Computed,
+    /// Receivers that were folded again, and what has to be handled before that.
+    pub folded: BTreeSet<LaneId>,
+    pub appended: Option<Position>,
 }
 
 /// What operators know of what-ifs.
 #[derive(Default)]
 pub struct WhatIfs {
     /// Lost with the process, and computed again.
-    applying: Option<Applying>,
-    /// What each was found to come to, by the end of its range.
-    found: BTreeMap<(PlanId, Position), Examination>,
+    pub applying: Option<Applying>,
+    /// What each was found to come to, by the end of its range and the number of replays that were undone by then.
+    found: BTreeMap<(PlanId, Position, usize), Examination>,
     /// No replay is cancelled any more.
     pub is_last: bool,
 }
@@ -43,12 +60,32 @@ impl WhatIfs {
     }
 
     /// A repair is in the log.
-    pub fn repaired(&mut self, key: &str, is_all: bool) {
+    pub fn repaired(&mut self, lane: &LaneId, is_all: bool) {
         let Some(applying) = &mut self.applying else { return };
-        match applying.left.get_mut(key) {
+        match applying.left.get_mut(lane) {
             Some(part) if !is_all => *part += 1,
-            _ => drop(applying.left.remove(key)),
+            _ if is_all => applying.ended(lane, true),
+            _ => {}
         }
+    }
+}
+
+impl Applying {
+    /// What was approved of a key.
+    fn plan(&self, lane: &LaneId) -> Option<&KeyPlan> {
+        match lane.0 == self.replay.request.handler {
+            true => self.computed.plans.get(&lane.1),
+            false => self.computed.receivers.get(lane),
+        }
+    }
+
+    /// Nothing is left to be done for a key.
+    pub fn ended(&mut self, lane: &LaneId, stands: bool) {
+        self.left.remove(lane);
+        if lane.0 != self.replay.request.handler {
+            self.folded.insert(lane.clone());
+        }
+        drop(if stands { self.standing.replace(lane.clone()) } else { self.refused.replace(lane.clone()) });
     }
 }
 
@@ -81,7 +118,7 @@ impl History<'_> {
             ReplayState::Applying if self.is_other_version(&handler, &row) => {
                 ReplayStep::End { replay, end: ReplayEnd::InPart }
             }
-            ReplayState::Applying => return self.apply_next(index, replay, &row),
+            ReplayState::Applying => return self.apply_next(replay, &row),
             _ if row.is_in_part() && self.chance.one_in(3) => return self.approve(replay, row.undoes),
             _ if row.may_request_undo() && self.chance.one_in(2) => ReplayStep::RequestUndo { replay },
             _ if row.may_end(ReplayEnd::UndoCancelled) && self.chance.one_in(10) => {
@@ -126,13 +163,15 @@ impl History<'_> {
         if version.is_some() && version != self.in_force(&handler) {
             return self.ask_what_if(&handler);
         }
-        let (plan, through) = (self.compute(&asked)?.digest, asked.request.through);
-        let step = ReplayStep::Approve { replay, plan, through, choices: "{}".to_owned(), undoes, version };
+        let (computed, through) = (self.compute(&asked)?, asked.request.through);
+        let plan = computed.digest;
+        let choices = serde_json::to_string(&self.chosen(&computed, undoes)).map_err(unreadable)?;
+        let step = ReplayStep::Approve { replay, plan, through, choices, undoes, version };
         drop(self.engine.step_replay(step, audit()));
         Ok(())
     }
 
-    fn in_force(&self, handler: &HandlerName) -> Option<Position> {
+    pub(super) fn in_force(&self, handler: &HandlerName) -> Option<Position> {
         self.engine.handlers().into_iter().find(|item| item.name == *handler).map(|item| item.version)
     }
 
@@ -142,7 +181,7 @@ impl History<'_> {
     }
 
     /// Puts the next key on hold. When there is none, the replay ends.
-    fn apply_next(&mut self, index: usize, replay: Position, row: &ReplayRow) -> Result<(), Stop> {
+    fn apply_next(&mut self, replay: Position, row: &ReplayRow) -> Result<(), Stop> {
         if self.repairs.is_busy() {
             return Ok(());
         }
@@ -152,11 +191,11 @@ impl History<'_> {
             Some(applying) => applying,
             None => {
                 let through = row.approved.and_then(|approved| self.record_at(approved)).and_then(through_of);
-                let Some(asked) = self.asked(replay, row.undoes.then_some(through.unwrap_or_default())) else {
+                let Some(mut asked) = self.asked(replay, row.undoes.then_some(through.unwrap_or_default())) else {
                     return Ok(());
                 };
-                let plans = self.compute(&asked)?.plans;
-                Applying { replay: asked, left: plans.keys().map(|key| (key.clone(), 0)).collect(), plans }
+                asked.choices = self.choices(row)?;
+                self.begin_applying(asked)?
             }
         };
         let keys: Vec<_> = applying.left.keys().cloned().collect();
@@ -166,10 +205,11 @@ impl History<'_> {
             return Ok(());
         }
         match self.chance.pick(&keys) {
-            Some(key) => {
-                let looked = self.engine.look_at_key(&applying.replay, key).map_err(unreadable)?;
-                self.hold(index, key.clone(), Some(looked));
+            Some(lane) => {
+                let looked = self.engine.look_at_key(&applying.replay, lane.clone()).map_err(unreadable)?;
+                self.hold(index_of(&lane.0), lane.1.clone(), Some(looked));
             }
+            None if !row.undoes && !applying.replay.choices.fold_again.is_empty() => return self.fold_next(applying),
             None => {
                 let end = if row.undoes { ReplayEnd::Undone } else { ReplayEnd::Applied };
                 drop(self.engine.step_replay(ReplayStep::End { replay, end }, audit()));
@@ -181,24 +221,28 @@ impl History<'_> {
 
     /// Repairs the key that is on hold, as it stands now.
     pub(super) fn repair_looked_at(&mut self) -> Result<(), Stop> {
-        let Some((hold, key, looked)) = self.repairs.take_looked() else { return Ok(()) };
-        let applying = self.repairs.what_ifs.applying.as_mut();
-        let Some((applying, part)) =
-            applying.and_then(|applying| applying.left.get(&key).copied().map(|part| (applying, part)))
-        else {
+        let Some((hold, looked)) = self.repairs.take_looked() else { return Ok(()) };
+        let (lane, applying) = (looked.lane().clone(), self.repairs.what_ifs.applying.as_mut());
+        let part = |applying: &Applying| applying.left.get(&lane).copied().or(applying.appended.map(|_| 0));
+        let Some((applying, part)) = applying.and_then(|applying| part(applying).map(|part| (applying, part))) else {
             self.engine.end_hold(&hold);
             return Ok(());
         };
         match self.engine.repair_of(&applying.replay, &hold, looked, part).map_err(unreadable)? {
-            KeyRepair::Nothing | KeyRepair::Refused(_) => {
-                applying.left.remove(&key);
+            KeyRepair::Changed => self.engine.end_hold(&hold),
+            not @ (KeyRepair::Nothing | KeyRepair::Refused(_)) => {
+                applying.ended(&lane, matches!(not, KeyRepair::Nothing));
                 self.engine.end_hold(&hold);
             }
             KeyRepair::Record { repaired, is_all } => {
                 let look = self.engine.handle().history().look();
-                let (handler, through) = (&repaired.handler, applying.replay.request.through);
-                if look.of_lane(handler, &key, through, 1).map_err(unreadable)?.is_empty() {
-                    check_approved(applying.plans.get(&key), &repaired)?;
+                let (handler, key, through) = (&repaired.handler, &repaired.key, applying.replay.request.through);
+                let is_planned = applying.left.contains_key(&lane);
+                if is_planned && look.of_lane(handler, key, through, 1).map_err(unreadable)?.is_empty() {
+                    check_approved(applying.plan(&lane), &repaired)?;
+                }
+                if !is_planned {
+                    self.check_folded(&repaired)?;
                 }
                 let answer = self.engine.repair(&hold, (*repaired).clone(), false);
                 self.repairs.sent = Some(Sent { repaired: *repaired, is_all, answer });
@@ -235,14 +279,16 @@ impl History<'_> {
         while history.make_next(&|_| true).map_err(unreadable)? != weirgate_engine::Made::Nothing {}
         let computed = self.engine.compute(asked).map_err(unreadable)?;
         let through = asked.request.through;
-        let known = self.repairs.what_ifs.found.entry((asked.id, through)).or_insert(computed.examination.clone());
+        let undone = self.undone().len();
+        let known =
+            self.repairs.what_ifs.found.entry((asked.id, through, undone)).or_insert(computed.examination.clone());
         check(Rule::Repairs, *known == computed.examination, || {
             format!("replay {} through {through} found {known:?}, and now {:?}", asked.id, computed.examination)
         })?;
         Ok(computed)
     }
 
-    fn record_at(&self, position: Position) -> Option<&Record> {
+    pub(super) fn record_at(&self, position: Position) -> Option<&Record> {
         let found = self.records.binary_search_by_key(&position, |(first, _)| *first).ok()?;
         self.records.get(found).map(|(_, record)| record)
     }

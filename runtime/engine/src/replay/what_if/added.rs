@@ -12,9 +12,10 @@ use super::{
 use crate::replay::ReplayError;
 
 /// Maximum number of events of the fork that wait for their deliveries.
-const WAITING_MAX: usize = 100_000;
+pub const WAITING_MAX: usize = 100_000;
 
 /// An event of the fork that the log does not hold, or that no delivery was opened for.
+#[derive(Debug, Clone)]
 pub struct Added {
     pub event: Event,
     /// Where its delivery would have been, and its causation depth.
@@ -22,10 +23,12 @@ pub struct Added {
     pub depth: u32,
     /// Who emitted it; `None`: the log holds it, and only the candidate takes it.
     pub cause: Option<LaneId>,
+    /// The only handler that it is for; `None`: all that take it.
+    pub to: Option<HandlerName>,
 }
 
 impl Added {
-    fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         let cause = self.cause.as_ref().map_or(0, |(_, key)| key.len());
         self.event.encoded_size().saturating_add(cause).saturating_add(2 * size_of::<Self>())
     }
@@ -45,7 +48,8 @@ impl Fork<'_> {
     pub(super) fn deliver_added(&mut self, walk: &mut Walk) -> Result<(), ReplayError> {
         while let Some(added) = self.waiting.pop_front() {
             self.waiting_bytes = self.waiting_bytes.saturating_sub(added.bytes());
-            let Added { event, at, depth, cause } = added;
+            let Added { event, at, depth, cause, to } = added;
+            let is_for = |name: &HandlerName| to.as_ref().is_none_or(|to| to == name);
             let is_taken = |name: &HandlerName, in_force: &InForce| match (&cause, &self.candidate) {
                 // The log holds it.
                 (None, _) => *name == self.request.handler,
@@ -54,7 +58,7 @@ impl Fork<'_> {
                 }
                 (Some(_), _) => in_force.interest.matches(&event.r#type, &event.source),
             };
-            let takers = self.in_force.iter().filter(|(name, in_force)| is_taken(name, in_force));
+            let takers = self.in_force.iter().filter(|(name, one)| is_for(name) && is_taken(name, one));
             let takers: Vec<(HandlerName, Position)> = takers.map(|(name, one)| (name.clone(), one.version)).collect();
             for (handler, version) in takers {
                 self.progress.go_on(at, self.executed)?;
@@ -115,7 +119,7 @@ impl Fork<'_> {
             if self.request.selection.takes(facts) {
                 self.selected.insert(&lane);
                 let depth = record.depth_at(at.0.saturating_sub(position.0));
-                opened.push(Added { event: event.clone(), at, depth, cause: None });
+                opened.push(Added { event: event.clone(), at, depth, cause: None, to: None });
             } else {
                 self.left_out.insert(&lane);
             }

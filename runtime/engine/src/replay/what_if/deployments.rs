@@ -7,7 +7,7 @@ use std::{
 };
 
 use weirgate_history::Look;
-use weirgate_types::{Deployed, HandlerName, Interest, Manifest, Position, Record};
+use weirgate_types::{Deployed, HandlerName, Interest, Manifest, Position, Record, Start};
 
 use crate::{StorageError, replay::ReplayError};
 
@@ -23,6 +23,8 @@ pub struct InForce {
     pub version: Position,
     pub interest: Interest,
     pub state_version: u32,
+    /// Whether it begins with the first event of the log.
+    pub begins: bool,
 }
 
 /// By handler.
@@ -90,7 +92,8 @@ impl Deployments {
         let manifest = Manifest::from_record(&deployed.manifest)
             .map_err(|error| ReplayError::Manifest { position, reason: error.to_string() })?;
         let (interest, state_version) = (Interest::new(&manifest.subscriptions), manifest.state_version);
-        let decoded = Arc::new(InForce { version: position, interest, state_version });
+        let begins = manifest.start == Start::Beginning;
+        let decoded = Arc::new(InForce { version: position, interest, state_version, begins });
         let manifests = &mut self.known().manifests;
         if manifests.len() >= MANIFESTS_MAX {
             manifests.clear();
@@ -169,22 +172,43 @@ impl Behind {
 
 /// The deployments in force at a position.
 pub fn in_force(look: &Look, through: Position) -> Result<BTreeMap<HandlerName, (Position, Deployed)>, ReplayError> {
-    let (mut after, mut found) = (Position::ZERO, BTreeMap::new());
+    let mut found = BTreeMap::new();
+    of_handlers(look, Position::ZERO, through, |position, record| match record {
+        Record::Deployed(deployed) => drop(found.insert(deployed.handler.clone(), (position, deployed))),
+        Record::Removed(removed) => drop(found.remove(&removed.handler)),
+        _ => {}
+    })?;
+    Ok(found)
+}
+
+/// Whether a version is deployed in a range that begins with the first event of the log.
+pub fn begins_in(look: &Look, after: Position, through: Position) -> Result<bool, ReplayError> {
+    let mut is_any = false;
+    of_handlers(look, after, through, |_, record| {
+        let Record::Deployed(deployed) = record else { return };
+        let manifest = Manifest::from_record(&deployed.manifest);
+        is_any |= manifest.is_ok_and(|manifest| manifest.start == Start::Beginning);
+    })?;
+    Ok(is_any)
+}
+
+/// The records about handlers in a range, in order.
+fn of_handlers(
+    look: &Look,
+    mut after: Position,
+    through: Position,
+    mut take: impl FnMut(Position, Record),
+) -> Result<(), ReplayError> {
     loop {
         let page = look.of_handlers(after, PAGE)?;
         for position in page.iter().copied().take_while(|position| *position <= through) {
-            let read = look.log().read(position).map_err(StorageError::from)?;
-            match read {
-                Some((_, Record::Deployed(deployed))) => {
-                    found.insert(deployed.handler.clone(), (position, deployed));
-                }
-                Some((_, Record::Removed(removed))) => drop(found.remove(&removed.handler)),
-                _ => {}
+            if let Some((_, record)) = look.log().read(position).map_err(StorageError::from)? {
+                take(position, record);
             }
         }
         match page.last() {
             Some(last) if page.len() == PAGE && *last <= through => after = *last,
-            _ => return Ok(found),
+            _ => return Ok(()),
         }
     }
 }

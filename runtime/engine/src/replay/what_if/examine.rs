@@ -12,7 +12,7 @@ use weirgate_types::{Interest, Manifest, Position, Record};
 
 use super::{
     Progress,
-    deployments::{Deployments, Kept},
+    deployments::{Deployments, Kept, begins_in},
     index::Index,
     notes::Examined,
     outside::{MayCall, Outside},
@@ -39,6 +39,9 @@ pub struct Examination {
     pub others: BTreeMap<LaneId, Arc<Examined>>,
     /// Of the cascade.
     pub index: Index,
+    /// Keys of the handler that earlier replays have repaired, as the candidate would have it: what they emitted late is emitted in time in
+    /// the fork.
+    pub settled: BTreeSet<LaneId>,
     pub executed: u64,
     pub bound: Option<Bound>,
     /// A limit that ended the look at the receivers early; the plan does not depend on it.
@@ -54,7 +57,9 @@ impl Examination {
         // Without a look at the receivers, the same is in two of them.
         let each = examined.filter(|examined| seen.insert(Arc::as_ptr(examined)));
         let index = u64::try_from(self.index.bytes()).unwrap_or(u64::MAX);
-        each.map(|examined| examined.bytes()).fold(index, u64::saturating_add)
+        let settled = self.settled.iter().map(|lane| lane.1.len().saturating_add(2 * size_of::<LaneId>()));
+        let settled = settled.map(|bytes| u64::try_from(bytes).unwrap_or(u64::MAX));
+        each.map(|examined| examined.bytes()).chain(settled).fold(index, u64::saturating_add)
     }
 }
 
@@ -91,15 +96,15 @@ impl Sources {
         let after = self.first(request)?;
         let mut found = Examination::default();
         let fork = self.fork(request, after, progress)?;
-        let (alone, bound) = self.run(fork, after, self.scan(after, request.through), &mut found.executed)?;
-        found.bound = bound;
+        let (alone, settled, bound) = self.run(fork, after, self.scan(after, request.through), &mut found.executed)?;
+        (found.bound, found.settled) = (bound, settled);
         let alone: BTreeMap<LaneId, Arc<Examined>> = shared(alone).collect();
         let emits_otherwise = alone.values().any(|examined| !examined.lane.emissions().is_empty());
         if emits_otherwise && found.bound.is_none() {
-            let differing: BTreeSet<LaneId> = alone.keys().cloned().collect();
-            let fork = self.fork(request, after, progress)?.beside(&alone).cascading(&differing);
+            let differing: BTreeSet<LaneId> = alone.keys().chain(&found.settled).cloned().collect();
+            let fork = self.cascading_fork(request, &differing, after, progress)?.beside(&alone);
             let records = self.scan(after, request.through);
-            let (cascade, bound) = self.run(fork, after, records, &mut found.executed)?;
+            let (cascade, _, bound) = self.run(fork, after, records, &mut found.executed)?;
             (found.cascade, found.cascade_bound) = (shared(cascade).collect(), bound);
         } else {
             found.cascade = alone.clone();
@@ -127,11 +132,11 @@ impl Sources {
         progress: &dyn Progress,
     ) -> Result<BTreeMap<LaneId, Examined>, ReplayError> {
         let after = self.first(request)?;
-        let mut fork = self.fork(request, after, progress)?;
-        if let Some(emitting) = emitting {
-            fork = fork.cascading(emitting);
-        }
-        let (examined, bound) = self.run(fork, after, self.scan(after, request.through), &mut 0)?;
+        let fork = match emitting {
+            Some(emitting) => self.cascading_fork(request, emitting, after, progress)?,
+            None => self.fork(request, after, progress)?,
+        };
+        let (examined, _, bound) = self.run(fork, after, self.scan(after, request.through), &mut 0)?;
         bound.map_or(Ok(examined), |bound| Err(ReplayError::Bound(bound.what)))
     }
 
@@ -170,13 +175,24 @@ impl Sources {
         Ok(fork.calling(Arc::clone(&self.outside), self.may_call))
     }
 
+    fn cascading_fork<'a>(
+        &self,
+        request: &'a WhatIf,
+        differing: &'a BTreeSet<LaneId>,
+        after: Position,
+        progress: &'a dyn Progress,
+    ) -> Result<Fork<'a>, ReplayError> {
+        let begins_later = begins_in(&self.look, after, request.through)?;
+        Ok(self.fork(request, after, progress)?.cascading(differing).beginning_later(begins_later))
+    }
+
     fn run(
         &self,
         mut fork: Fork<'_>,
         after: Position,
         records: impl Iterator<Item = Result<(Position, Arc<Record>), ReplayError>>,
         executed: &mut u64,
-    ) -> Result<(BTreeMap<LaneId, Examined>, Option<Bound>), ReplayError> {
+    ) -> Result<(BTreeMap<LaneId, Examined>, BTreeSet<LaneId>, Option<Bound>), ReplayError> {
         let mut walk = self.walk();
         let mut at = after;
         let records = records.inspect(|read| at = read.as_ref().map_or(at, |(position, _)| *position));
@@ -186,7 +202,8 @@ impl Sources {
             Err(error) => return Err(error),
         };
         *executed += fork.executed;
-        Ok((fork.into_examined(), bound))
+        let (examined, settled) = fork.into_found();
+        Ok((examined, settled, bound))
     }
 
     fn walk(&self) -> Walk {

@@ -9,6 +9,7 @@ mod emissions;
 mod examine;
 mod execute;
 mod filter;
+mod for_later;
 mod held;
 mod index;
 mod lane;

@@ -148,6 +148,19 @@ impl Fails {
     }
 }
 
+impl Fails {
+    /// A receiver that another handler's replay has repaired, or its own.
+    #[must_use]
+    pub fn repaired_otherwise(repaired: &Repaired) -> Self {
+        let Repaired { replay, from, .. } = repaired;
+        let reason = format!(
+            "the replay {replay} has repaired the key, and what it would come to with the right events from the beginning cannot be told; \
+             undo that replay first"
+        );
+        Self { event: *from, reason, needs: None, is_open: false }
+    }
+}
+
 impl Examined {
     /// The subjects whose status differs, or differed.
     #[must_use]

@@ -1,7 +1,7 @@
 //! Earlier repairs in a what-if: which of them stand in the fork, and which its own deliveries take the place of.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeSet, HashSet},
     hash::{BuildHasher, RandomState},
 };
 
@@ -36,6 +36,33 @@ impl Lanes {
 
     pub fn has(&self, lane: &LaneId) -> bool {
         self.hashes.contains(&self.state.hash_one(lane))
+    }
+}
+
+/// Keys of the handler whose earlier repairs the fork's own deliveries take the place of.
+#[derive(Default)]
+pub struct Settled {
+    lanes: BTreeSet<LaneId>,
+    bytes: usize,
+}
+
+impl Settled {
+    fn take(&mut self, lane: &LaneId, is_undo: bool) {
+        let bytes = lane.1.len().saturating_add(2 * size_of::<LaneId>());
+        if is_undo && self.lanes.remove(lane) {
+            self.bytes = self.bytes.saturating_sub(bytes);
+        } else if !is_undo && self.lanes.insert(lane.clone()) {
+            self.bytes = self.bytes.saturating_add(bytes);
+        }
+    }
+
+    /// What it takes in memory, about.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub fn into_lanes(self) -> BTreeSet<LaneId> {
+        self.lanes
     }
 }
 
@@ -74,10 +101,10 @@ impl Fork<'_> {
                 self.selected.has(lane) && self.may_differ(lane) && !is_standing_fold
             }
             // A receiver that was folded again because of this handler's keys: in the fork, receivers have the right events from the
-            // beginning. Where no other event has reached it, all stands.
+            // beginning; and what was undone leaves nothing. Where no other event has reached it, all stands.
             false => {
                 let is_reached = self.cascade.is_some() && self.examined.contains_key(lane);
-                is_reached && asked.handler == self.request.handler
+                is_reached && (asked.handler == self.request.handler || asked.is_undone)
             }
         }))
     }
@@ -126,6 +153,9 @@ impl Fork<'_> {
         if self.cascade.is_some() {
             self.substitutes.emitted((&repaired.effects, fork), (None, first_emitted), &pairs, &lane);
         }
+        if is_without && self.cascade.is_none() && lane.0 == self.request.handler {
+            self.settled.take(&lane, repaired.is_undo);
+        }
         if is_without {
             self.left_out_repair(walk, (position, repaired), &lane, &mut examined)?;
         }
@@ -140,16 +170,18 @@ impl Fork<'_> {
         Ok(())
     }
 
-    /// What a key came to when another handler's replay folded it again stands, unless the candidate comes to something else before that: what
-    /// that would be with the events of the fold cannot be told.
+    /// What a key came to when another handler's replay repaired it stands, unless it comes to something else before that: what that would be
+    /// with the events of the other replay cannot be told. The same for a receiver that its own replay has repaired.
     fn note_folded(&self, walk: &Walk, repaired: &Repaired, examined: &mut Examined) -> Result<(), ReplayError> {
-        let is_own = repaired.handler == self.request.handler && matches!(self.request.runs, Runs::Candidate(_));
-        if !is_own || examined.lane.is_same() {
+        let is_own = repaired.handler == self.request.handler;
+        let is_asked = matches!(self.request.runs, Runs::Candidate(_)) && (is_own || self.cascade.is_some());
+        if !is_asked || examined.lane.is_same() {
             return Ok(());
         }
         let asked = walk.asked(repaired.replay)?;
         if asked.handler != self.request.handler && !asked.is_undone {
-            examined.notes.repairs_left_out.insert(repaired.replay, Fails::folded(repaired));
+            let fails = if is_own { Fails::folded(repaired) } else { Fails::repaired_otherwise(repaired) };
+            examined.notes.repairs_left_out.insert(repaired.replay, fails);
         }
         Ok(())
     }

@@ -18,11 +18,12 @@ use super::{
     added::Added,
     delivered::{Delivered, Ran},
     deployments::{AllInForce, Deployments},
+    for_later::ForLater,
     lane::Both,
     notes::Examined,
     outcome::note,
     outside::{MayCall, NoOutside, Outside},
-    repaired::Lanes,
+    repaired::{Lanes, Settled},
     request::{Closed, WhatIf},
     substitutes::{Substitute, Substitutes},
     walk::Walk,
@@ -51,6 +52,8 @@ pub struct Fork<'a> {
     pub(super) substitutes: Substitutes,
     pub(super) waiting: VecDeque<Added>,
     pub(super) waiting_bytes: usize,
+    /// For handlers that are deployed later and begin with the first event of the log.
+    for_later: ForLater,
     pub(super) progress: &'a dyn Progress,
     pub(super) processor: Arc<dyn Processor>,
     pub(super) outside: Arc<dyn Outside>,
@@ -70,6 +73,8 @@ pub struct Fork<'a> {
     /// Keys of which a delivery was selected, and those of which one was not.
     pub(super) selected: Lanes,
     pub(super) left_out: Lanes,
+    /// Keys of the handler that were repaired before.
+    pub(super) settled: Settled,
 }
 
 pub struct Candidate {
@@ -96,6 +101,7 @@ impl<'a> Fork<'a> {
             substitutes: Substitutes::default(),
             waiting: VecDeque::new(),
             waiting_bytes: 0,
+            for_later: ForLater::default(),
             progress,
             processor: progress.processor(),
             outside: Arc::new(NoOutside),
@@ -108,6 +114,7 @@ impl<'a> Fork<'a> {
             bytes_before: 0,
             selected: Lanes::default(),
             left_out: Lanes::default(),
+            settled: Settled::default(),
         }
     }
 
@@ -130,6 +137,12 @@ impl<'a> Fork<'a> {
         Self { cascade: Some(differing), ..self }
     }
 
+    /// A handler is deployed in the range that begins with the first event of the log, or none is.
+    #[must_use]
+    pub fn beginning_later(self, is_any: bool) -> Self {
+        Self { for_later: ForLater::new(is_any), ..self }
+    }
+
     /// Whether a key of the handler may come to something else.
     pub(super) fn may_differ(&self, lane: &LaneId) -> bool {
         self.cascade.is_none_or(|differing| differing.contains(lane)) || self.examined.contains_key(lane)
@@ -143,13 +156,23 @@ impl<'a> Fork<'a> {
 
     fn deployed(&mut self, position: Position, deployed: &Deployed) -> Result<(), ReplayError> {
         let in_force = self.deployments.decoded(position, deployed)?;
-        self.in_force.insert(deployed.handler.clone(), in_force);
+        let begins = in_force.begins;
+        let is_first = self.in_force.insert(deployed.handler.clone(), in_force).is_none();
+        if is_first && begins {
+            // It gets what the fork has emitted before.
+            self.for_later.of(&deployed.handler).try_for_each(|added| self.add(added))?;
+        }
         Ok(())
     }
 
     /// What differs, by handler and key.
     pub fn into_examined(self) -> BTreeMap<LaneId, Examined> {
         self.examined
+    }
+
+    /// The same, and keys of the handler that earlier replays have repaired.
+    pub fn into_found(self) -> (BTreeMap<LaneId, Examined>, BTreeSet<LaneId>) {
+        (self.examined, self.settled.into_lanes())
     }
 
     /// Takes what a delivery came to on both sides. `ran` is `None` where the fork does not execute it.
@@ -208,7 +231,9 @@ impl<'a> Fork<'a> {
         let added = pairs.added.iter().filter(|_| self.cascade.is_some());
         for event in added.filter_map(|index| fork.emitted.get(*index)).collect::<Vec<_>>() {
             let (event, depth) = (event.clone(), delivered.depth.saturating_add(1));
-            self.add(Added { event, at: delivered.at, depth, cause: Some(lane.clone()) })?;
+            let added = Added { event, at: delivered.at, depth, cause: Some(lane.clone()), to: None };
+            self.for_later.keep(&added)?;
+            self.add(added)?;
         }
         if !examined.is_same() {
             self.keep(lane, examined)?;
@@ -239,7 +264,14 @@ impl<'a> Fork<'a> {
 
     /// What it takes in memory, about.
     fn held_bytes(&self) -> u64 {
-        let beside = [self.substitutes.bytes(), self.selected.bytes(), self.left_out.bytes(), self.waiting_bytes];
+        let beside = [
+            self.substitutes.bytes(),
+            self.for_later.bytes(),
+            self.settled.bytes(),
+            self.selected.bytes(),
+            self.left_out.bytes(),
+            self.waiting_bytes,
+        ];
         let beside = beside.into_iter().fold(0, usize::saturating_add);
         let bytes = self.bytes.saturating_add(self.bytes_before);
         bytes.saturating_add(u64::try_from(beside).unwrap_or(u64::MAX))

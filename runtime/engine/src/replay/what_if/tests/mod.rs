@@ -2,6 +2,7 @@
 //! with the candidate. What a what-if over the first world's log finds has to be the second world; with its plan appended, another what-if
 //! finds nothing.
 
+mod folds;
 mod owners;
 mod repairs;
 mod work;
@@ -215,40 +216,6 @@ fn with_the_plan_appended_nothing_is_left_but_what_the_plan_listed() {
             assert!(plan.is_empty(), "seed {seed}: {plan:?}");
             let stays: Vec<_> = plan.stays.iter().map(|stays| stays.at).collect();
             assert_eq!(Some(&stays), listed.get(&lane.1), "seed {seed}");
-        }
-    }
-}
-
-/// Appended events reach their receiver late, beside the wrong ones that it had; folded again, it stands as if it had had the right ones.
-#[test]
-fn a_receiver_that_is_folded_again_stands_as_in_the_world_of_the_candidate() {
-    for seed in 0..300 {
-        let (new, numbers) = (totals(0), numbers(seed));
-        let mut lived = live(totals(5), &numbers);
-        let replay = asked(&mut lived);
-        let alone = lived.examine(&new, None);
-        for (lane, examined) in &alone {
-            let plan = planned(&lived, (lane, examined));
-            let (at, appended) = append(&mut lived, replay, (lane, examined), plan);
-            let positions = (1_u64..).map(|offset| at.plus(offset));
-            lived.follow(positions.zip(appended).map(|(position, event)| (position, event, 1)).collect());
-        }
-        let differing: BTreeSet<LaneId> = alone.into_keys().collect();
-        let receivers = |lived: &World| {
-            let mut examined = lived.examine(&new, Some(&differing));
-            examined.retain(|(handler, _), _| *handler == name(REPORTS));
-            examined
-        };
-        for (lane, examined) in &receivers(&lived) {
-            let plan = planned(&lived, (lane, examined));
-            assert_eq!(plan.refused, None, "seed {seed}");
-            append(&mut lived, replay, (lane, examined), plan);
-        }
-        let (both, other) = ([TOTALS, REPORTS], live(Arc::clone(&new), &numbers));
-        assert_eq!(states_of(&lived, &both), states_of(&other, &both), "seed {seed}: {numbers:?}");
-        for (lane, examined) in &receivers(&lived) {
-            let plan = planned(&lived, (lane, examined));
-            assert!(plan.is_empty(), "seed {seed}: it is folded once: {plan:?}");
         }
     }
 }

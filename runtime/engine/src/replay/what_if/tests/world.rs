@@ -198,11 +198,18 @@ pub fn name(text: &str) -> HandlerName {
 }
 
 pub fn manifest(handler: &str, r#type: &str) -> String {
-    format!(r#"{{"name":"{handler}","subscriptions":[{{"types":["{type}"]}}]}}"#)
+    format!(r#"{{"name":"{handler}","subscriptions":[{{"types":["{type}"]}}],"start":"beginning"}}"#)
 }
 
 impl World {
     pub fn new(old: Handler) -> Self {
+        let mut world = Self::without_reports(old);
+        world.deploy(REPORTS, "total", reports());
+        world
+    }
+
+    /// The handler of totals is deployed alone.
+    pub fn without_reports(old: Handler) -> Self {
         let identity = Identity { epoch: Epoch(*b"the golden epoch"), salt: Salt(*b"salt and pepper.") };
         let options = LogOptions { segment_bytes_max: 60_000, reserve_bytes: 0, ..LogOptions::default() };
         let storage = SimStorage::default();
@@ -220,7 +227,6 @@ impl World {
             looked_at: Cell::new(0),
         };
         world.deploy(TOTALS, "number", old);
-        world.deploy(REPORTS, "total", reports());
         world
     }
 
@@ -253,6 +259,17 @@ impl World {
         self.follow([(position, event, 0)].into());
     }
 
+    /// Deploys the handler of reports, which begins with the first event of the log.
+    pub fn begin_reports(&mut self) {
+        self.deploy(REPORTS, "total", reports());
+        let mut waiting = VecDeque::new();
+        for (first, record) in self.log.reader().scan(Position::ZERO).map(|read| read.expect("a record")) {
+            let totals = record.events(first).filter(|(_, event)| event.r#type == "total");
+            waiting.extend(totals.map(|(position, event)| (position, event.clone(), 1)));
+        }
+        self.follow(waiting);
+    }
+
     /// Delivers events, and what follows from them.
     pub fn follow(&mut self, mut waiting: VecDeque<(Position, Event, u32)>) {
         while let Some((position, event, depth)) = waiting.pop_front() {
@@ -261,6 +278,9 @@ impl World {
                 "total" => name(REPORTS),
                 _ => continue,
             };
+            if !self.versions.contains_key(&handler) {
+                continue;
+            }
             waiting.extend(self.deliver(&handler, position, &event, depth));
         }
     }
@@ -350,12 +370,26 @@ impl World {
         self.examine_as(&request(), candidate, cascade)
     }
 
+    /// Keys that earlier replays have repaired as the candidate would have it.
+    pub fn settled(&self, candidate: &Handler) -> BTreeSet<LaneId> {
+        self.find(&request(), candidate, None).1
+    }
+
     pub fn examine_as(
         &self,
         request: &WhatIf,
         candidate: &Handler,
         cascade: Option<&BTreeSet<LaneId>>,
     ) -> BTreeMap<LaneId, Examined> {
+        self.find(request, candidate, cascade).0
+    }
+
+    fn find(
+        &self,
+        request: &WhatIf,
+        candidate: &Handler,
+        cascade: Option<&BTreeSet<LaneId>>,
+    ) -> (BTreeMap<LaneId, Examined>, BTreeSet<LaneId>) {
         let Sources { look, modules, is_undone, .. } = self.sources(None);
         let mut walk = Walk::new(look, modules, is_undone);
         let candidate = match &request.runs {
@@ -369,12 +403,12 @@ impl World {
         };
         let mut fork = Fork::alone(request, candidate, Position::ZERO, &Everything);
         if let Some(differing) = cascade {
-            fork = fork.cascading(differing);
+            fork = fork.cascading(differing).beginning_later(true);
         }
         let records = self.log.reader().scan(Position::ZERO).map(|read| read.expect("a record"));
         let records = records.map(|(position, record)| Ok((position, Arc::new(record))));
         fork.run(&mut walk, records).expect("a what-if");
-        fork.into_examined()
+        fork.into_found()
     }
 }
 

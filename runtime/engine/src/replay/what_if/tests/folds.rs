@@ -1,0 +1,151 @@
+//! Receivers that are folded again stand as in the world of the candidate.
+
+use weirgate_types::StateWrite;
+
+use super::*;
+
+const SEEDS: u64 = 300;
+
+/// What differs on keys of the receiver, where it has what these keys of the handler emit in the fork.
+fn receivers(lived: &World, new: &Handler, emitting: &BTreeSet<LaneId>) -> BTreeMap<LaneId, Examined> {
+    let mut examined = lived.examine(new, Some(emitting));
+    examined.retain(|(handler, _), _| *handler == name(REPORTS));
+    examined
+}
+
+/// Repairs the keys of the handler; its receiver gets what is appended. Returns them.
+fn repair(lived: &mut World, replay: Position, new: &Handler) -> BTreeSet<LaneId> {
+    let alone = lived.examine(new, None);
+    for (lane, examined) in &alone {
+        let plan = planned(lived, (lane, examined));
+        let (at, appended) = append(lived, replay, (lane, examined), plan);
+        let positions = (1_u64..).map(|offset| at.plus(offset));
+        lived.follow(positions.zip(appended).map(|(position, event)| (position, event, 1)).collect());
+    }
+    alone.into_keys().collect()
+}
+
+/// Repairs the keys of the handler, and folds its receiver again. Returns the keys that are right then.
+fn repair_and_fold(lived: &mut World, replay: Position, new: &Handler) -> BTreeSet<LaneId> {
+    let mut emitting = lived.settled(new);
+    emitting.extend(repair(lived, replay, new));
+    for (lane, examined) in &receivers(lived, new, &emitting) {
+        let plan = planned(lived, (lane, examined));
+        assert_eq!(plan.refused, None);
+        append(lived, replay, (lane, examined), plan);
+    }
+    emitting
+}
+
+/// Nothing is left to be done, and it stands as in another world.
+fn assert_stands(lived: &World, new: &Handler, emitting: &BTreeSet<LaneId>, other: &World, what: &str) {
+    let both = [TOTALS, REPORTS];
+    assert_eq!(states_of(lived, &both), states_of(other, &both), "{what}");
+    for (lane, examined) in &receivers(lived, new, emitting) {
+        let plan = planned(lived, (lane, examined));
+        assert!(plan.is_empty(), "{what}: it is folded once: {plan:?}");
+    }
+}
+
+/// Appended events reach their receiver late, beside the wrong ones that it had; folded again, it stands as if it had had the right ones.
+#[test]
+fn a_receiver_that_is_folded_again_stands_as_in_the_world_of_the_candidate() {
+    for seed in 0..SEEDS {
+        let (new, numbers) = (totals(0), numbers(seed));
+        let mut lived = live(totals(5), &numbers);
+        let replay = asked(&mut lived);
+        let emitting = repair_and_fold(&mut lived, replay, &new);
+        let other = live(Arc::clone(&new), &numbers);
+        assert_stands(&lived, &new, &emitting, &other, &format!("seed {seed}: {numbers:?}"));
+    }
+}
+
+/// The second replay leaves keys as they are that the first has repaired; what these emitted late is in time in its fork, too.
+#[test]
+fn a_receiver_that_is_folded_again_by_another_replay_keeps_what_the_first_has_corrected() {
+    for seed in 0..SEEDS {
+        let (new, numbers) = (totals(0), numbers(seed));
+        let (first, second) = numbers.split_at(numbers.len() / 2);
+        let mut lived = live(totals(5), first);
+        for (id, (key, n)) in second.iter().enumerate() {
+            if id == 0 {
+                let replay = asked(&mut lived);
+                repair_and_fold(&mut lived, replay, &new);
+            }
+            lived.accept(first.len() + id, key, *n);
+        }
+        let replay = asked(&mut lived);
+        let emitting = repair_and_fold(&mut lived, replay, &new);
+        let other = live(Arc::clone(&new), &numbers);
+        assert_stands(&lived, &new, &emitting, &other, &format!("seed {seed}: {numbers:?}"));
+    }
+}
+
+#[test]
+fn a_receiver_that_began_later_with_the_first_event_has_what_was_missing_before() {
+    for seed in 0..SEEDS {
+        let (new, numbers) = (totals(0), numbers(seed));
+        let late = |old: Handler| {
+            let mut world = World::without_reports(old);
+            for (id, (key, n)) in numbers.iter().enumerate() {
+                if id == numbers.len() / 2 {
+                    world.begin_reports();
+                }
+                world.accept(id, key, *n);
+            }
+            world
+        };
+        let mut lived = late(totals(5));
+        let replay = asked(&mut lived);
+        repair_and_fold(&mut lived, replay, &new);
+        let count = |world: &World| world.states.keys().filter(|lane| lane.0 == name(REPORTS)).count();
+        assert!(count(&lived) > 0, "seed {seed}");
+        let sums = |world: &World| {
+            let sum = |lane: &LaneId| world.states.get(lane).and_then(|state| state.get("sum").cloned());
+            let lanes = world.states.keys().filter(|lane| lane.0 == name(REPORTS));
+            lanes.map(|lane| (lane.clone(), sum(lane))).collect::<BTreeMap<_, _>>()
+        };
+        assert_eq!(sums(&lived), sums(&late(Arc::clone(&new))), "seed {seed}: {numbers:?}");
+    }
+}
+
+/// What it would come to with the right events, and with what another replay has made of the wrong ones, cannot be told.
+#[test]
+fn a_receiver_that_another_replay_has_repaired_is_not_folded_again_before_that_is_undone() {
+    let (new, right) = (totals(0), [("k", 20), ("k", 8)]);
+    let numbers: Vec<(String, u64)> = right.iter().map(|(key, n)| ((*key).to_owned(), *n)).collect();
+    let mut lived = live(totals(5), &numbers);
+    let lane = (name(REPORTS), "all".to_owned());
+    let request = WhatIf { handler: name(REPORTS), ..request() };
+    let requested = |request: &WhatIf| ReplayRequested {
+        handler: request.handler.clone(),
+        request: serde_json::to_string(request).expect("it can be encoded"),
+        actor: String::new(),
+        reason: String::new(),
+        at_ms: 0,
+    };
+    let its_own = lived.stage(&Record::ReplayRequested(requested(&request)));
+    let before = lived.states.get(&lane).and_then(|state| state.get("sum").cloned());
+    let repair_to = |lived: &mut World, value: Option<Vec<u8>>, is_undo: bool| {
+        let state = vec![StateWrite { name: "sum".into(), value }];
+        let plan = KeyPlan { key: "all".into(), state, ..KeyPlan::default() };
+        let examined = Examined::default();
+        append_as(lived, its_own, (&lane, &examined), plan, |repaired| repaired.is_undo = is_undo);
+    };
+    repair_to(&mut lived, Some(b"100".to_vec()), false);
+    let replay = asked(&mut lived);
+    let emitting = repair(&mut lived, replay, &new);
+    let plan = |lived: &World| {
+        let found = receivers(lived, &new, &emitting).remove(&lane).expect("it differs");
+        planned(lived, (&lane, &found))
+    };
+    let refused = plan(&lived).refused.expect("it is not folded");
+    assert!(refused.contains(&format!("the replay {its_own} has repaired the key")), "{refused}");
+    repair_to(&mut lived, before, true);
+    lived.undone.insert(its_own);
+    let plan = plan(&lived);
+    assert_eq!(plan.refused, None);
+    let other = live(Arc::clone(&new), &numbers);
+    let sum = other.states.get(&lane).and_then(|state| state.get("sum"));
+    assert_eq!(plan.state.iter().map(|write| write.value.as_ref()).collect::<Vec<_>>(), [sum]);
+}
