@@ -41,7 +41,7 @@ pub struct DifferencesQuery {
 #[derive(Serialize, ToSchema)]
 pub struct DifferenceList {
     /// In order of handler and key.
-    differences: Vec<DifferenceItem>,
+    differences: Vec<LaneDifferenceItem>,
     /// The value of `after` for the next page; absent at the end. A page may be shorter than `limit`.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
@@ -49,7 +49,7 @@ pub struct DifferenceList {
 
 /// A handler and key that come to something else.
 #[derive(Serialize, ToSchema)]
-pub struct DifferenceItem {
+pub struct LaneDifferenceItem {
     #[schema(value_type = HandlerName)]
     handler: String,
     key: String,
@@ -130,10 +130,10 @@ pub async fn list(
     let page = app.engine.differences(id, after, query.subject.as_deref(), limit).await?;
     slot.make(move || {
         let items = page.differences.iter();
-        let items = items.map(|(lane, examined)| Ok(DifferenceItem::of(lane, examined, query.subject.as_deref())));
+        let items = items.map(|(lane, examined)| Ok(LaneDifferenceItem::of(lane, examined, query.subject.as_deref())));
         let (differences, is_cut) = lists::page(items)?;
         let next = match is_cut {
-            true => differences.last().map(DifferenceItem::lane).transpose()?,
+            true => differences.last().map(LaneDifferenceItem::lane).transpose()?,
             false => page.next,
         };
         Ok(DifferenceList { differences, next: next.map(|(handler, key)| format!("{handler}/{key}")) })
@@ -148,7 +148,7 @@ fn lane(after: &str) -> Result<LaneId, Problem> {
     Ok((handler.parse().map_err(|_| wrong())?, key.to_owned()))
 }
 
-impl DifferenceItem {
+impl LaneDifferenceItem {
     fn of((handler, key): &LaneId, examined: &Examined, subject: Option<&str>) -> Self {
         let Examined { lane, notes, .. } = examined;
         let status = lane.status();
