@@ -86,6 +86,9 @@ pub struct Run {
     /// Stop after this much processor time, in seconds
     #[arg(long, value_name = "SECONDS", value_parser = whole::<u64>)]
     pub cpu_seconds_max: Option<u64>,
+    /// Stop when what differs takes this many bytes
+    #[arg(long, value_name = "NUMBER", value_parser = whole::<u64>)]
+    pub bytes_max: Option<u64>,
     /// Stop after this many calls of hosts that were made
     #[arg(long, value_name = "NUMBER", value_parser = whole::<u64>)]
     pub calls_max: Option<u64>,
@@ -135,6 +138,7 @@ pub async fn begin(
     let mut bounds = Body::new();
     insert(&mut bounds, "keys", run.keys_max.as_ref())?;
     insert(&mut bounds, "cpu_seconds", run.cpu_seconds_max.as_ref())?;
+    insert(&mut bounds, "bytes", run.bytes_max.as_ref())?;
     insert(&mut bounds, "calls", run.calls_max.as_ref())?;
     body.insert("bounds", to_raw_value(&bounds)?);
     let asked = server.post("/v1/replays", &body).await?;

@@ -84,6 +84,7 @@ pub async fn approve(server: &Server, output: Output, command: &Approve) -> Resu
 }
 
 pub async fn apply(server: &Server, output: Output, command: &Apply) -> Result<()> {
+    progress::ready(server, &command.id).await?;
     let begun = send(server, &command.id, "apply", &bodies::body(&command.audit)?).await?;
     match command.wait {
         true => progress::applied(server, output, begun).await,

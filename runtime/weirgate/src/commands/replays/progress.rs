@@ -45,7 +45,7 @@ pub async fn computed(server: &Server, output: Output, begun: Answer) -> Result<
     let (id, replay) = (id_of(&begun)?, wait(server, begun, is_computing).await?);
     let (state, error, limits) = {
         let node = replay.node()?;
-        (word(&node, "state"), word(&node, "error"), node.get("found").map(not_examined).unwrap_or_default())
+        (word(&node, "state"), word(&node, "error"), node.get("found").map(notes).unwrap_or_default())
     };
     match state.as_str() {
         "failed" => bail!("replay {id} failed: {error}"),
@@ -64,6 +64,15 @@ pub async fn computed(server: &Server, output: Output, begun: Answer) -> Result<
     let page = page.node()?;
     differences::print(&page)?;
     table::print_next_by(&page, &format!("weirgate replays diff {id} "))
+}
+
+/// What was left out, or that nothing was looked at.
+fn notes(found: &Node) -> Vec<String> {
+    let mut notes = not_examined(found);
+    if number(found, "executed") == 0 && number(found, "keys") == 0 && notes.is_empty() {
+        notes.push("no delivery was looked at: the selection takes none".to_owned());
+    }
+    notes
 }
 
 /// What was left out.
@@ -88,18 +97,22 @@ fn not_examined(found: &Node) -> Vec<String> {
 /// It ended early, or keys were not repaired.
 pub async fn applied(server: &Server, output: Output, begun: Answer) -> Result<()> {
     let (id, replay) = (id_of(&begun)?, wait(server, begun, is_applying).await?);
-    let (error, (refused, count)) = {
+    let (state, error, (refused, count)) = {
         let node = replay.node()?;
         let application = node.get("application");
         let error = application.map(|one| word(one, "error")).unwrap_or_default();
-        (error, application.and_then(|application| application.get("refused")).map(refusals).unwrap_or_default())
+        let refused = application.and_then(|application| application.get("refused")).map(refusals).unwrap_or_default();
+        (word(&node, "state"), error, refused)
     };
     print(output, replay)?;
     if !error.is_empty() {
         bail!("the application of replay {id} ended early: {error}");
     }
     if count == 0 {
-        return Ok(());
+        return match state.as_str() {
+            "cancelled" => Err(Failure::Refused(format!("replay {id} was cancelled")).into()),
+            _ => Ok(()),
+        };
     }
     for line in refused.iter().take(REFUSED_SHOWN_MAX) {
         output::note(line);
@@ -142,7 +155,7 @@ fn is_applying(replay: &Node) -> bool {
 
 /// How far a replay is.
 fn told(id: &str, replay: &Node) -> String {
-    if let Some(application) = replay.get("application") {
+    if let Some(application) = replay.get("application").filter(|_| replay.get("progress").is_none()) {
         let [looked_at, of] = ["looked_at", "keys"].map(|name| number(application, name));
         let waiting = match number(application, "waiting") {
             0 => String::new(),
@@ -167,6 +180,8 @@ mod tests {
     fn what_was_left_out_is_said() {
         let said = |json: &str| not_examined(&Node::parse(json, SHOWN_DEPTH_MAX).expect("JSON"));
         assert_eq!(said(r#"{"keys_not_examined":0}"#), Vec::<String>::new());
+        let nothing = Node::parse(r#"{"executed":0,"keys":0}"#, SHOWN_DEPTH_MAX).expect("JSON");
+        assert_eq!(notes(&nothing), ["no delivery was looked at: the selection takes none"]);
         let both = said(r#"{"keys_not_examined":3,"not_examined":{"limit":"calls","after":9}}"#);
         assert!(both[0].starts_with("the limit calls was reached: events after 9"), "{both:?}");
         assert!(both[1].contains("breaker of a called host was open: 3;"), "{both:?}");
@@ -179,6 +194,10 @@ mod tests {
             (
                 r#"{"state":"computing","progress":{"percent":40,"executed":12,"left_ms":61000}}"#,
                 "replay 7: 40%, 12 deliveries executed, about 1m 1s left",
+            ),
+            (
+                r#"{"state":"applying","progress":{"percent":7,"executed":2},"application":{"running":true}}"#,
+                "replay 7: 7%, 2 deliveries executed",
             ),
             (
                 r#"{"state":"applying","application":{"running":true,"looked_at":3,"keys":9,"repaired":2}}"#,
