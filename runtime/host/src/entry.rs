@@ -123,7 +123,7 @@ impl Entry {
             let message = format!("this version does not export `on-corrected`, so it takes no {KEY_REPAIRED}");
             return Ok(Err(permanent(&message)));
         };
-        let repair = match repair(call.event) {
+        let repair = match repair(call.event, call.delivery.position) {
             Ok(repair) => repair,
             Err(failure) => return Ok(Err(failure)),
         };
