@@ -144,8 +144,10 @@ pub struct HoldToken {
     pub hold: HoldId,
     pub handler: HandlerName,
     pub key: String,
-    /// The writer's time when it was known that no attempt runs.
-    pub at_ms: u64,
+    /// The wall clock's time when it was known that no attempt runs.
+    pub wall_ms: u64,
+    /// Up to where the parts of statuses were looked at that the repair writes; `None`: the caller has made sure of them.
+    pub parts_through: Option<Position>,
 }
 
 /// The actor of a command and the reason, recorded with it.

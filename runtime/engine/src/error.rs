@@ -191,6 +191,8 @@ pub enum Refusal {
     HandlerReplaced { handler: HandlerName, replay: Position },
     #[error("a timer of the repair came due meanwhile: look at the key again")]
     TimerDue,
+    #[error("another key has written {handler}'s part of the status of {subject} meanwhile: look at the key again")]
+    PartWritten { handler: HandlerName, subject: String },
     #[error("{0}")]
     Selection(String),
     #[error("what replay {0} would do is not computed yet; try again later")]
@@ -207,6 +209,13 @@ pub enum Refusal {
     PlanNotWhole { replay: Position, what: &'static str, at: Position },
     #[error("the plan of replay {0} has nothing to append, and leaves nothing: there is nothing to approve")]
     PlanIsEmpty(Position),
+    #[error(
+        "the version before handled events after position {through}, up to which replay {replay} looked, until its candidate was deployed at \
+         {version}: ask again what would be, so that they are part of the plan, or approve some keys of it (`keys`)"
+    )]
+    HandledSince { replay: Position, through: Position, version: Position },
+    #[error("too many replays wait to be computed: ask again later, or cancel some")]
+    TooManyWhatIfs,
     #[error("replay {0} is not approved, or has ended")]
     NotApproved(Position),
     #[error("replay {0} is being applied: approve again when that is over, or cancel it")]

@@ -154,7 +154,7 @@ impl From<Refusal> for Problem {
                 ..Self::new(StatusCode::CONFLICT, "needs-approval", detail)
             },
             Refusal::BeingRemoved(_) => Self::new(StatusCode::CONFLICT, "being-removed", detail).retry_after(1),
-            Refusal::KeyOnHold(_) | Refusal::HoldOver | Refusal::TimerDue => {
+            Refusal::KeyOnHold(_) | Refusal::HoldOver | Refusal::TimerDue | Refusal::PartWritten { .. } => {
                 Self::new(StatusCode::CONFLICT, "key-on-hold", detail).retry_after(1)
             }
             Refusal::Id(error) => error.into(),
@@ -207,6 +207,10 @@ fn of_replay(refusal: &Refusal, detail: String) -> Problem {
         Refusal::PlanChanged { .. } => (StatusCode::CONFLICT, "plan-changed"),
         Refusal::NotFoldable { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "not-foldable"),
         Refusal::PlanNotWhole { .. } => (StatusCode::CONFLICT, "plan-not-whole"),
+        Refusal::TooManyWhatIfs => {
+            return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too-many-what-ifs", detail).retry_after(5);
+        }
+        Refusal::HandledSince { .. } => (StatusCode::CONFLICT, "handled-since"),
         Refusal::PlanIsEmpty(_) => (StatusCode::CONFLICT, "plan-is-empty"),
         Refusal::NotApproved(_) => (StatusCode::CONFLICT, "not-approved"),
         Refusal::ReplayRuns(_) => (StatusCode::CONFLICT, "replay-runs"),

@@ -80,6 +80,12 @@ pub struct Correction {
 }
 
 impl DeliveryCommand {
+    /// Whether the delivery is closed by it.
+    #[must_use]
+    pub fn closes(&self) -> bool {
+        matches!(self, Self::Skip | Self::Resolve | Self::Discard | Self::DeadLetter)
+    }
+
     /// The command's name, the same in every interface.
     #[must_use]
     pub fn word(&self) -> &'static str {

@@ -15,7 +15,7 @@ use crate::{
     Audit, Decisions, Refusal, ReplayItem, ReplayState, ReplayStep, StorageError,
     command::Command,
     replay::{MissingAnswers, Runs, Selection, WhatIf},
-    what_ifs::{Apply, Decision, PlanId},
+    what_ifs::{Apply, Decision, PlanId, chain},
 };
 
 /// How many of the newest what-ifs are computed again at a start, if they are open.
@@ -131,6 +131,10 @@ impl Handle {
         let decision = self.0.what_ifs.decision().await;
         let found = self.what_if(id).await?;
         let (replay, undoes, row) = (id.replay, id.is_undo, &found.item.row);
+        // Twice is no more than once.
+        if row.undoes == undoes && matches!(row.state, ReplayState::Applied | ReplayState::Undone) {
+            return Ok(found);
+        }
         let approved = row.approved.filter(|_| row.may_begin(undoes)).ok_or(Refusal::NotApproved(replay))?;
         if is_applied(&found) {
             return Ok(found);
@@ -173,7 +177,15 @@ impl Handle {
         let under_way = replays::under_way(&self.0.statuses)?;
         for item in under_way.into_iter().filter(|item| item.row.state == ReplayState::Applying) {
             let id = PlanId { replay: item.replay, is_undo: item.row.undoes };
-            let (story, asked) = (Story::read(&self.0.statuses.log, &item, id.is_undo)?, request_of(&item)?);
+            let read =
+                || Ok::<_, StorageError>((Story::read(&self.0.statuses.log, &item, id.is_undo)?, request_of(&item)?));
+            let (story, asked) = match read() {
+                Ok(read) => read,
+                Err(error) => {
+                    tracing::warn!(replay = %id, error = %chain(&error), "a replay does not go on: cancel it, or apply it again");
+                    continue;
+                }
+            };
             let request = match id.is_undo {
                 true => {
                     story.undo_of(asked, &item, replays::undo_after(&self.0.statuses.views, item.replay, &item.row)?)
@@ -182,6 +194,7 @@ impl Handle {
             };
             let asked_for = story.asked_for(&item);
             let Some(((position, decided), request)) = item.row.approved.zip(story.decided).zip(request) else {
+                tracing::warn!(replay = %id, "a replay does not go on, since its approval is lost: approve it again");
                 continue;
             };
             // A log of an earlier build does not say who asked: there it is the approver.

@@ -32,26 +32,25 @@ pub struct KeyHold {
 }
 
 impl KeyHold {
-    /// The writer's time when it was known that no attempt runs.
+    /// The wall clock's time when it was known that no attempt runs.
     #[must_use]
-    pub fn at_ms(&self) -> u64 {
-        self.token.as_ref().map_or(0, |token| token.at_ms)
+    pub fn wall_ms(&self) -> u64 {
+        self.token.as_ref().map_or(0, |token| token.wall_ms)
     }
 
-    /// Writes the repair; that ends the hold.
+    /// Writes the repair, which ends the hold. `parts_through` is the position up to which the parts of statuses that it writes were looked
+    /// at.
     ///
     /// # Errors
     /// Nothing was written: the hold is over ([`Refusal::HoldOver`]), another version is in force
-    /// ([`Refusal::VersionChanged`]) than the approved one ([`Refusal::ApprovalOver`]), a timer came due ([`Refusal::TimerDue`]), the
-    /// replay is not under way, the repair is too large, or there is no space.
-    pub async fn repair(mut self, repaired: Repaired) -> Result<Position, Refusal> {
-        match self.token.take() {
-            Some(token) => {
-                let (repaired, has_more) = (Box::new(repaired), false);
-                self.handle.ask(|reply| Command::Repair { token, repaired, has_more, reply }).await
-            }
-            None => Err(Refusal::HoldOver),
-        }
+    /// ([`Refusal::VersionChanged`]) than the approved one ([`Refusal::ApprovalOver`]), a timer came due ([`Refusal::TimerDue`]), another
+    /// key has written one of the parts ([`Refusal::PartWritten`]), the replay is not under way, the repair is too large, or there is no
+    /// space.
+    pub async fn repair(mut self, repaired: Repaired, parts_through: Position) -> Result<Position, Refusal> {
+        let token = self.token.take().ok_or(Refusal::HoldOver)?;
+        let token = HoldToken { parts_through: Some(parts_through), ..token };
+        let repaired = Box::new(repaired);
+        self.handle.ask(|reply| Command::Repair { token, repaired, has_more: false, reply }).await
     }
 }
 
@@ -161,23 +160,29 @@ fn rows(views: &Views, before: Option<Position>, limit: usize) -> Result<Vec<(Po
     rows.map(|(key, value)| Ok((replay(&key)?, value))).collect()
 }
 
-/// Whether the repairs of a replay were undone, all of them.
+/// Whether the repairs of a replay were undone by a position, all of them.
 pub(crate) fn undone_in(views: Views) -> IsUndone {
-    Arc::new(move |replay| {
+    Arc::new(move |replay, through| {
         let row = views.get(&keys::replay(replay))?.map(|value| ReplayRow::decode(&value)).transpose()?;
-        Ok(row.is_some_and(|row| row.state == ReplayState::Undone))
+        Ok(row.is_some_and(|row| row.state == ReplayState::Undone && row.ended <= Some(through)))
     })
 }
 
 /// The replays whose plans are approved, and not applied to all keys.
 pub(super) fn under_way(statuses: &Statuses) -> Result<Vec<ReplayItem>, StorageError> {
     let rows = statuses.views.scan(REPLAYING.prefix(), None, usize::MAX)?;
-    let items = rows.into_iter().map(|(_, value)| {
+    let mut items = Vec::new();
+    for (_, value) in rows {
         let replay = keys::value_position(&value).ok_or_else(|| StorageError::row("a replay's position"))?;
         let row = statuses.views.get(&keys::replay(replay))?;
-        row.map(|row| item(statuses, replay, &row)).transpose()
-    });
-    items.filter_map(Result::transpose).collect()
+        match row.map(|row| item(statuses, replay, &row)).transpose() {
+            Ok(item) => items.extend(item),
+            Err(error) => {
+                tracing::warn!(%replay, %error, "what is known of a replay cannot be read: it does not go on");
+            }
+        }
+    }
+    Ok(items)
 }
 
 fn item(statuses: &Statuses, replay: Position, value: &[u8]) -> Result<ReplayItem, StorageError> {

@@ -89,9 +89,12 @@ impl Handle {
     /// Records a what-if, and begins to compute it.
     ///
     /// # Errors
-    /// There is no such handler, version or module, or the selection is wrong.
+    /// There is no such handler, version or module, the selection is wrong, or too many others wait.
     pub async fn ask_what_if(&self, asked: AskedWhatIf, audit: Audit) -> Result<WhatIfItem, Refusal> {
         let AskedWhatIf { handler, candidate, mut selection, handled_by, missing_answers, bounds } = asked;
+        if !self.0.what_ifs.has_room() {
+            return Err(Refusal::TooManyWhatIfs);
+        }
         selection.check().map_err(Refusal::Selection)?;
         if let Some(number) = handled_by {
             selection.version = Some(self.version_of_number(&handler, number).await?.0);
@@ -121,15 +124,17 @@ impl Handle {
         }
         let row = &found.item.row;
         let is_over = !row.is_open() && !row.may_be_approved(true);
-        let known = match self.0.what_ifs.get(id) {
-            None if is_over => return Ok(found),
-            Some(known) => known,
+        match self.0.what_ifs.get(id) {
+            None if is_over => Ok(found),
+            Some(known) => Ok(WhatIfItem { request: Arc::clone(&known.request), known: Some(known), ..found }),
             None => {
                 let request = self.to_compute(&found).await?;
-                self.0.what_ifs.begin(id, request, &self.0)
+                Ok(match self.0.what_ifs.try_begin(id, request, &self.0) {
+                    Some(known) => WhatIfItem { request: Arc::clone(&known.request), known: Some(known), ..found },
+                    None => found,
+                })
             }
-        };
-        Ok(WhatIfItem { request: Arc::clone(&known.request), known: Some(known), ..found })
+        }
     }
 
     /// What is computed: an undo looks at what is behind its replay, or behind an older one.
@@ -158,7 +163,7 @@ impl Handle {
             let versions = versions::numbers(&statuses, &request)?;
             Ok::<_, StorageError>((item, request, story, versions))
         };
-        let (item, mut request, story, versions) = self.0.queries.read(read).await??;
+        let (item, mut request, story, versions) = self.0.queries.own_read(read).await??;
         if id.is_undo {
             request = story.undo_of(request, &item, id.replay).ok_or_else(|| match check_handler(&item) {
                 Err(replaced) => replaced,
@@ -210,7 +215,8 @@ impl Handle {
         if let Some(bound) = computed.examination.bound {
             return Err(Refusal::PlanNotWhole { replay, what: bound.what, at: bound.at });
         }
-        if computed.plans.is_empty() && computed.receivers.is_empty() {
+        // An undo without a plan ends the replay all the same: others have taken its place.
+        if !id.is_undo && computed.plans.is_empty() && computed.receivers.is_empty() {
             return Err(Refusal::PlanIsEmpty(replay));
         }
         if id.is_undo {
@@ -221,10 +227,32 @@ impl Handle {
             return Err(Refusal::KeyNotPlanned { replay, key: unknown.clone() });
         }
         let version = self.check_in_force(&found.request).await?;
+        self.check_nothing_since(&found, &choices, version).await?;
         let choices = recorded(&choices)?;
         let (through, undoes) = (found.request.through, id.is_undo);
         self.step_replay(ReplayStep::Approve { replay, plan, through, choices, undoes, version }, audit).await?;
         self.what_if(id).await
+    }
+
+    /// Deliveries that an earlier version has handled since the what-if looked are of keys that its plan may not have: the whole of it is not
+    /// approved then. Named keys are looked at again when they are repaired.
+    async fn check_nothing_since(
+        &self,
+        found: &WhatIfItem,
+        choices: &Choices,
+        version: Option<Position>,
+    ) -> Result<(), Refusal> {
+        let (through, handler) = (found.request.through, found.request.handler.clone());
+        let Some(version) = version.filter(|version| *version > through && choices.keys.is_none()) else {
+            return Ok(());
+        };
+        let look = self.history().look();
+        let first = move || look.of_commits(&handler, through, 1);
+        let first = self.0.queries.own_read(first).await??;
+        match first.first().is_some_and(|first| *first < version) {
+            true => Err(Refusal::HandledSince { replay: found.id.replay, through, version }),
+            false => Ok(()),
+        }
     }
 
     pub(super) async fn computed(&self, id: PlanId) -> Result<Arc<Computed>, Refusal> {
@@ -233,6 +261,7 @@ impl Handle {
             Some(Some(Ok(computed))) => Ok(computed),
             Some(Some(Err(reason))) => Err(Refusal::ReplayFailed { replay, reason }),
             Some(None) => Err(Refusal::ReplayNotReady(replay)),
+            None if !self.0.what_ifs.has_room() => Err(Refusal::TooManyWhatIfs),
             None => Err(Refusal::ReplayOver(replay)),
         }
     }

@@ -207,6 +207,11 @@ impl Projection {
         Ok((self.pending.take(), std::mem::take(&mut self.parts)))
     }
 
+    /// The record that wrote the handler's part of a subject's status; `None` where it has none.
+    pub fn part_written(&self, subject: &str, handler: &HandlerName) -> Result<Option<Position>, StorageError> {
+        Ok(self.part(subject, handler)?.and_then(|(_, write)| write).map(|WriteRef(position, _)| position))
+    }
+
     fn part(
         &self,
         subject: &str,

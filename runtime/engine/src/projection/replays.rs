@@ -1,8 +1,8 @@
 //! A row for each replay, one for each of its repairs, and the replay that is being applied to a handler.
 
 use weirgate_types::{
-    ApplyBegun, Position, Repaired, ReplayAnswered, ReplayApproved, ReplayEnd, ReplayEnded, ReplayRequested,
-    UndoRequested,
+    ApplyBegun, HandlerName, Position, Repaired, ReplayAnswered, ReplayApproved, ReplayEnd, ReplayEnded,
+    ReplayRequested, UndoRequested,
 };
 
 use super::Projection;
@@ -22,7 +22,7 @@ impl Projection {
     }
 
     pub(super) fn replay_approved(&mut self, position: Position, one: &ReplayApproved) -> Result<(), StorageError> {
-        self.put(keys::replaying(&one.handler), keys::position_value(one.replay));
+        self.is_under_way(&one.handler, one.replay)?;
         self.change_replay(one.replay, |row| row.approved(position, one.undoes, one.at_ms))
     }
 
@@ -32,7 +32,7 @@ impl Projection {
 
     pub(super) fn apply_begun(&mut self, position: Position, begun: &ApplyBegun) -> Result<(), StorageError> {
         // After an end in part, it is under way again.
-        self.put(keys::replaying(&begun.handler), keys::position_value(begun.replay));
+        self.is_under_way(&begun.handler, begun.replay)?;
         self.change_replay(begun.replay, |row| {
             (row.state, row.begun, row.ended) = (ReplayState::Applying, Some(position), None);
         })
@@ -65,6 +65,14 @@ impl Projection {
 
     pub(super) fn replay_answered(&mut self, position: Position, answered: &ReplayAnswered) {
         self.put(keys::answer(&answered.delivery, position), keys::position_value(answered.replay));
+    }
+
+    /// Notes that a replay of the handler is under way. One whose request was lost could not be ended.
+    fn is_under_way(&mut self, handler: &HandlerName, replay: Position) -> Result<(), StorageError> {
+        if self.replay(replay)?.is_some() {
+            self.put(keys::replaying(handler), keys::position_value(replay));
+        }
+        Ok(())
     }
 
     /// A replay whose request was lost has no row.

@@ -48,7 +48,7 @@ pub use what_if::{
     AnsweredCall, Bound, Bounds, Candidate, Changes, Closed, Deployments, Emission, Emissions, Examination, Examined,
     Fails, Filter, IsUndone, KeyPlan, Lane, LaneId, Listed, MayCall, MissingAnswers, NoOutside, Notes, OutcomeChange,
     Outside, Pairs, PartWrite, PartWrites, Parts, PathStep, Planned, Progress, ReplayAnswer, Runs, Selection, Side,
-    Sources, Stands, StatusSides, Stays, UnansweredCall, WhatIf, plan_digest,
+    Sources, Stands, StatusSides, Stays, UnansweredCall, UnmadeCall, WhatIf, plan_digest,
 };
 
 /// Why a replay ended early.

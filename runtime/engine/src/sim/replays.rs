@@ -14,10 +14,10 @@ use crate::{
 pub struct Hold(HoldToken);
 
 impl Hold {
-    /// The writer's time when it was known that no attempt runs.
+    /// The wall clock's time when it was known that no attempt runs.
     #[must_use]
     pub fn at_ms(&self) -> u64 {
-        self.0.at_ms
+        self.0.wall_ms
     }
 }
 

@@ -134,6 +134,7 @@ impl Engine {
         let look = Arc::new(self.handle.history().look());
         let (modules, outside) = (Arc::clone(&replay.modules), Arc::new(NoOutside));
         let is_undone = undone_in(self.views().clone());
-        Sources { look, modules, outside, may_call: MayCall::Nothing, is_undone, deployments: Arc::default() }
+        let (calls_left, deployments) = (None, Arc::default());
+        Sources { look, modules, outside, may_call: MayCall::Nothing, calls_left, is_undone, deployments }
     }
 }

@@ -2,16 +2,18 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    sync::Arc,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, atomic::AtomicU64},
     thread,
     time::Duration,
 };
 
-use weirgate_types::{Position, ReplayEnd};
+use weirgate_types::{HandlerName, Position, ReplayEnd};
 
 use super::{
     Apply, Computed, Known, PlanId, chain,
     compute::{planned_parts, sources},
+    message_of,
     repair::{Looked, Part, has_changed, look},
 };
 use crate::{
@@ -24,6 +26,8 @@ use crate::{
 
 /// How often a key is looked at again that changes meanwhile.
 const TRIES_MAX: u32 = 5;
+/// The same for a key that writes a part of a status that other keys write meanwhile.
+const PART_TRIES_MAX: u32 = 100;
 /// Maximum number of records of one key.
 const PARTS_MAX: u32 = 10_000;
 /// Maximum number of keys that are listed with the reason why they were not repaired, those of receivers included.
@@ -33,6 +37,8 @@ const REASON_CHARS_MAX: usize = 2_000;
 /// How often keys that wait for a host are looked at again, all together, and the time between.
 const OPEN_WAITS_MAX: u32 = 60;
 const OPEN_WAIT: Duration = Duration::from_secs(1);
+/// Why a key is not repaired of which as many records are appended as may be.
+pub const MORE_IS_LEFT: &str = "more of its repair is left than one application appends; apply again";
 /// How often it is looked whether to go on waiting.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -108,15 +114,48 @@ pub fn apply(shared: &Arc<Shared>, id: PlanId, known: &Known, asked: &Apply) -> 
     let (handle, request) = (Handle::of(shared), &*known.request);
     let keys: Option<BTreeSet<&str>> =
         asked.choices.keys.as_ref().map(|keys| keys.iter().map(String::as_str).collect());
-    let parts = HandlerParts {
-        planned: known
-            .computed()
-            .map(|computed| planned_parts(&computed.examination, request.through))
-            .unwrap_or_default(),
-        repaired: parts(shared, id, known, keys.as_ref())?,
-        of_receivers: Parts::default(),
+    let all = || {
+        let planned = known.computed().map(|computed| planned_parts(&computed.examination, request.through));
+        let (planned, repaired) = (planned.unwrap_or_default(), parts(shared, id, known, keys.as_ref())?);
+        let parts = HandlerParts { planned, repaired, of_receivers: Parts::default() };
+        let calls_left = Arc::new(AtomicU64::new(request.bounds.calls));
+        let keys = keys.as_ref();
+        Applying { runtime: &runtime, handle: &handle, shared, id, known, request, asked, keys, parts, calls_left }
+            .all()
     };
-    Applying { runtime, handle, shared, id, known, request, asked, keys, parts }.until_its_end()
+    let ended = catch_unwind(AssertUnwindSafe(all));
+    let ended = ended.unwrap_or_else(|panic| Err(ReplayError::Panicked(message_of(&*panic))));
+    until_its_end(&runtime, &handle, (id, known, asked), ended)
+}
+
+/// Records how an application ended. One that an error ends does not go on at the next start, which would be without anyone asking. One
+/// that the process stops does; one that is cancelled has its end in the log.
+fn until_its_end(
+    runtime: &tokio::runtime::Runtime,
+    handle: &Handle,
+    (id, known, asked): (PlanId, &Known, &Apply),
+    ended: Result<ReplayEnd, ReplayError>,
+) -> Result<(), ReplayError> {
+    let (end, audit) = match &ended {
+        Err(ReplayError::Cancelled) => return ended.map(drop),
+        Err(ReplayError::Refused(refusal)) if matches!(**refusal, Refusal::Stopped) => return ended.map(drop),
+        Ok(end) => (*end, asked.audit.clone()),
+        Err(error) => {
+            let reason = chain(error).chars().take(REASON_CHARS_MAX).collect();
+            (ReplayEnd::InPart, Audit { reason, ..asked.audit.clone() })
+        }
+    };
+    loop {
+        let step = ReplayStep::End { replay: id.replay, end };
+        match runtime.block_on(handle.step_replay(step, audit.clone())) {
+            Err(Refusal::Busy) if !known.watch.is_cancelled() => thread::park_timeout(LOOK),
+            recorded => {
+                ended?;
+                recorded?;
+                return Ok(());
+            }
+        }
+    }
 }
 
 /// The parts that the plan's keys write. Those keys are repaired that are approved now, or were before.
@@ -131,63 +170,53 @@ fn parts<'a>(
         if examined.notes.fails().is_some() {
             return Ok(false);
         }
-        let lane = (&known.request.handler, shared.keys.hash(key));
-        let of_key = keys::repairs_of_lane(id.replay, id.is_undo, lane);
         let is_approved = keys.is_none_or(|keys| keys.contains(key));
-        Ok::<_, StorageError>(is_approved || !shared.statuses.views.scan_keys(&of_key, None, 1)?.is_empty())
+        Ok::<_, StorageError>(is_approved || was_repaired(shared, id, &known.request.handler, key)?)
     };
     let examined = computed.examination.alone.iter().map(|(key, examined)| (key.as_str(), &**examined));
     Ok(Parts::new(examined, known.request.through, is_repaired)?.repaired_by(id.replay, id.is_undo))
 }
 
+/// Whether the replay has repaired a key, now or before; of its undo, whether that has taken it back.
+fn was_repaired(shared: &Shared, id: PlanId, handler: &HandlerName, key: &str) -> Result<bool, StorageError> {
+    let of_key = keys::repairs_of_lane(id.replay, id.is_undo, (handler, shared.keys.hash(key)));
+    Ok(!shared.statuses.views.scan_keys(&of_key, None, 1)?.is_empty())
+}
+
 pub struct Applying<'a> {
-    pub runtime: tokio::runtime::Runtime,
-    pub handle: Handle,
+    pub runtime: &'a tokio::runtime::Runtime,
+    pub handle: &'a Handle,
     pub shared: &'a Arc<Shared>,
     pub id: PlanId,
     pub known: &'a Known,
     pub request: &'a WhatIf,
     pub asked: &'a Apply,
     /// The keys that the approval names; `None`: all of the plan.
-    keys: Option<BTreeSet<&'a str>>,
+    keys: Option<&'a BTreeSet<&'a str>>,
     pub parts: HandlerParts<'a>,
+    /// How many more calls it may make, for all keys together.
+    calls_left: Arc<AtomicU64>,
 }
 
 impl Applying<'_> {
-    /// Applies, and records how that ended. An application that an error ends does not go on at the next start, which would be without
-    /// anyone asking. One that the process stops does; one that is cancelled has its end in the log.
-    fn until_its_end(&self) -> Result<(), ReplayError> {
-        let ended = self.all();
-        let (end, audit) = match &ended {
-            Err(ReplayError::Cancelled) => return ended.map(drop),
-            Err(ReplayError::Refused(refusal)) if matches!(**refusal, Refusal::Stopped) => return ended.map(drop),
-            Ok(end) => (*end, self.asked.audit.clone()),
-            Err(error) => {
-                let reason = chain(error).chars().take(REASON_CHARS_MAX).collect();
-                (ReplayEnd::InPart, Audit { reason, ..self.asked.audit.clone() })
-            }
-        };
-        let step = ReplayStep::End { replay: self.id.replay, end };
-        let recorded = self.runtime.block_on(self.handle.step_replay(step, audit));
-        ended?;
-        recorded?;
-        Ok(())
-    }
-
     fn all(&self) -> Result<ReplayEnd, ReplayError> {
         let computed = self.computed()?;
         if !self.asked.is_of(computed.digest) {
             return Err(Refusal::PlanChanged { replay: self.id.replay, plan: computed.digest }.into());
         }
+        let (handler, mut ends) = (&self.request.handler, Ends::default());
         let own = computed.plans.keys().filter(|key| self.is_asked_for(key));
-        let mut lanes: Vec<LaneId> = own.map(|key| (self.request.handler.clone(), key.clone())).collect();
+        self.repair(handler, own.map(|key| (handler.clone(), key.clone())).collect(), &mut ends)?;
         if self.id.is_undo {
-            lanes.extend(computed.receivers.keys().filter(|(_, key)| self.is_asked_for(key)).cloned());
+            let receivers: Vec<&LaneId> = computed.receivers.keys().filter(|(_, key)| self.is_asked_for(key)).collect();
+            for of_receiver in receivers.chunk_by(|(one, _), (next, _)| one == next) {
+                let Some((receiver, _)) = of_receiver.first() else { continue };
+                self.repair(receiver, of_receiver.iter().copied().cloned().collect(), &mut ends)?;
+            }
         }
-        let Ends { standing, mut refused } =
-            if self.takes_batches()? { self.batched(lanes)? } else { self.lanes(lanes)? };
+        let Ends { standing, mut refused } = ends;
         if !self.id.is_undo && !self.asked.choices.fold_again.is_empty() {
-            let folded = self.fold(standing)?;
+            let folded = self.fold(&self.emitting(standing)?)?;
             refused = refused.saturating_add(folded.refused.count);
             self.shared.what_ifs.change(self.id, |known| {
                 let applied = known.applied.get_or_insert_with(Applied::default);
@@ -230,16 +259,21 @@ impl Applying<'_> {
         Ok(())
     }
 
+    /// Repairs keys of a handler.
+    fn repair(&self, handler: &HandlerName, lanes: Vec<LaneId>, ends: &mut Ends) -> Result<(), ReplayError> {
+        if self.takes_batches(handler)? { self.batched(lanes, ends) } else { self.lanes(lanes, ends) }
+    }
+
     /// Repairs keys, each in its turn. Those whose hosts cannot be called wait for the others, and then for the breakers.
-    fn lanes(&self, lanes: Vec<LaneId>) -> Result<Ends, ReplayError> {
-        let (mut ends, mut waiting) = (Ends::default(), VecDeque::new());
+    fn lanes(&self, lanes: Vec<LaneId>, ends: &mut Ends) -> Result<(), ReplayError> {
+        let mut waiting = VecDeque::new();
         for lane in lanes {
             match self.key(&lane)? {
                 KeyEnd::Waits(_) => {
                     waiting.push_back(lane);
                     self.note_waiting(waiting.len());
                 }
-                end => self.note(&mut ends, lane, &end),
+                end => self.note(ends, lane, &end),
             }
         }
         let mut waits = 0;
@@ -252,17 +286,17 @@ impl Applying<'_> {
                 KeyEnd::Waits(_) if waits < OPEN_WAITS_MAX => {
                     waits += 1;
                     waiting.push_back(lane);
-                    self.wait()?;
+                    self.wait_for(OPEN_WAIT)?;
                 }
                 KeyEnd::Waits(reason) => {
                     let reason = format!("{reason}; apply again when it is closed");
-                    self.note(&mut ends, lane, &KeyEnd::Refused(reason));
+                    self.note(ends, lane, &KeyEnd::Refused(reason));
                     self.note_waiting(waiting.len());
                 }
-                end => self.note(&mut ends, lane, &end),
+                end => self.note(ends, lane, &end),
             }
         }
-        Ok(ends)
+        Ok(())
     }
 
     fn note_waiting(&self, keys: usize) {
@@ -272,9 +306,9 @@ impl Applying<'_> {
         });
     }
 
-    fn wait(&self) -> Result<(), ReplayError> {
+    fn wait_for(&self, time: Duration) -> Result<(), ReplayError> {
         let mut waited = Duration::ZERO;
-        while waited < OPEN_WAIT {
+        while waited < time {
             if self.known.watch.is_cancelled() {
                 return Err(ReplayError::Cancelled);
             }
@@ -305,6 +339,18 @@ impl Applying<'_> {
         }
     }
 
+    /// The handler's keys that emit what the fork does: those that stand as it has them, and those that an earlier application has repaired.
+    fn emitting(&self, mut standing: BTreeSet<String>) -> Result<BTreeSet<LaneId>, ReplayError> {
+        let computed = self.computed()?;
+        for key in computed.plans.keys() {
+            if !standing.contains(key) && was_repaired(self.shared, self.id, &self.request.handler, key)? {
+                standing.insert(key.clone());
+            }
+        }
+        let standing = standing.into_iter().map(|key| (self.request.handler.clone(), key)).collect();
+        Ok(computed.emitting(standing))
+    }
+
     fn is_asked_for(&self, key: &str) -> bool {
         self.keys.as_ref().is_none_or(|keys| keys.contains(key))
     }
@@ -322,18 +368,20 @@ impl Applying<'_> {
                 Ok(Part::Nothing) => return Ok(end),
                 Ok(Part::Refused(reason)) => return Ok(KeyEnd::Refused(reason)),
                 Ok(Part::Waits(reason)) => return Ok(KeyEnd::Waits(reason)),
+                Err(ReplayError::Refused(refusal)) if matches!(*refusal, Refusal::Busy) => self.wait_for(LOOK)?,
                 // It changed meanwhile, or took too long.
-                Err(ReplayError::Refused(refusal)) if is_busy(&refusal) && tries < TRIES_MAX => tries += 1,
+                Err(ReplayError::Refused(refusal)) if is_busy(&refusal) && tries < tries_max(&refusal) => tries += 1,
                 Err(ReplayError::Refused(refusal)) if is_busy(&refusal) => {
                     return Ok(KeyEnd::Refused(refusal.to_string()));
                 }
                 Err(ReplayError::Refused(refusal)) if is_of_key(&refusal) => {
                     return Ok(KeyEnd::Refused(refusal.to_string()));
                 }
+                Err(error @ ReplayError::Bound(_)) => return Ok(KeyEnd::Refused(error.to_string())),
                 Err(error) => return Err(error),
             }
         }
-        Ok(end)
+        Ok(KeyEnd::Refused(MORE_IS_LEFT.to_owned()))
     }
 
     /// Looks at a key, holds it, takes in what came meanwhile, and appends one record.
@@ -342,7 +390,7 @@ impl Applying<'_> {
         self.check_version()?;
         let (mut through, mut found) = self.look(lane)?;
         let hold = self.runtime.block_on(self.handle.hold_key(handler.clone(), key.clone()))?;
-        let at_ms = hold.at_ms();
+        let at_ms = hold.wall_ms();
         if has_changed(&self.shared.indexing.history.look(), lane, through)? {
             (through, found) = self.look(lane)?;
         }
@@ -356,7 +404,8 @@ impl Applying<'_> {
     }
 
     pub fn sources(&self) -> Result<Sources, ReplayError> {
-        sources(self.shared, self.known, self.asked.choices.allow_calls)
+        let sources = sources(self.shared, self.known, self.asked.choices.allow_calls)?;
+        Ok(Sources { calls_left: Some(Arc::clone(&self.calls_left)), ..sources })
     }
 
     fn look(&self, lane: &LaneId) -> Result<(Position, Option<Examined>), ReplayError> {
@@ -372,7 +421,20 @@ pub fn is_of_key(refusal: &Refusal) -> bool {
 /// Whether the key can be tried again: an attempt of it ran for too long, a timer came due meanwhile, or another version was deployed:
 /// if that is of the candidate's handler, the next try ends the application.
 pub fn is_busy(refusal: &Refusal) -> bool {
-    matches!(refusal, Refusal::HoldOver | Refusal::KeyOnHold(_) | Refusal::TimerDue | Refusal::VersionChanged(_))
+    matches!(
+        refusal,
+        Refusal::HoldOver
+            | Refusal::KeyOnHold(_)
+            | Refusal::TimerDue
+            | Refusal::VersionChanged(_)
+            | Refusal::PartWritten { .. }
+            | Refusal::Busy
+    )
+}
+
+/// Keys that write a part often leave little time to look at it.
+fn tries_max(refusal: &Refusal) -> u32 {
+    if matches!(refusal, Refusal::PartWritten { .. }) { PART_TRIES_MAX } else { TRIES_MAX }
 }
 
 #[cfg(test)]

@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use weirgate_types::{Manifest, Position, Record};
+use weirgate_types::{HandlerName, Manifest, Position, Record};
 
 use super::{
-    apply::{Applying, Ends, KeyEnd, is_busy, is_of_key},
+    apply::{Applying, Ends, KeyEnd, MORE_IS_LEFT, is_busy, is_of_key},
     repair::Part,
 };
 use crate::{
@@ -20,14 +20,14 @@ const ROUNDS_MAX: u32 = 20;
 const PAGE: usize = 1_024;
 
 impl Applying<'_> {
-    /// Whether a version of the handler takes batches, or took them.
-    pub fn takes_batches(&self) -> Result<bool, ReplayError> {
+    /// Whether a version of a handler takes batches, or took them.
+    pub fn takes_batches(&self, handler: &HandlerName) -> Result<bool, ReplayError> {
         let (sources, mut after) = (self.sources()?, Position::ZERO);
         loop {
-            let page = sources.look.of_handler(&self.request.handler, after, PAGE)?;
+            let page = sources.look.of_handler(handler, after, PAGE)?;
             for position in &page {
                 let read = sources.look.log().read(*position).map_err(StorageError::from)?;
-                if read.is_some_and(|(_, record)| self.is_of_batches(&record)) {
+                if read.is_some_and(|(_, record)| is_of_batches(&record, handler)) {
                     return Ok(true);
                 }
             }
@@ -38,14 +38,8 @@ impl Applying<'_> {
         }
     }
 
-    fn is_of_batches(&self, record: &Record) -> bool {
-        let Record::Deployed(deployed) = record else { return false };
-        let manifest = Manifest::from_record(&deployed.manifest);
-        deployed.handler == self.request.handler && manifest.is_ok_and(|manifest| manifest.batch.is_some())
-    }
-
-    pub fn batched(&self, lanes: Vec<LaneId>) -> Result<Ends, ReplayError> {
-        let (mut ends, mut begun) = (Ends::default(), BTreeSet::new());
+    pub fn batched(&self, lanes: Vec<LaneId>, ends: &mut Ends) -> Result<(), ReplayError> {
+        let mut begun = BTreeSet::new();
         let mut left: BTreeMap<LaneId, KeyEnd> = lanes.into_iter().map(|lane| (lane, KeyEnd::Nothing)).collect();
         for round in 0..ROUNDS_MAX {
             if left.is_empty() {
@@ -61,7 +55,7 @@ impl Applying<'_> {
                 let end = match part {
                     Ok(Part::More) => {
                         begun.insert(lane.clone());
-                        left.insert(lane, KeyEnd::Repaired);
+                        left.insert(lane, KeyEnd::Refused(MORE_IS_LEFT.to_owned()));
                         continue;
                     }
                     Ok(Part::Nothing) if !begun.contains(&lane) => KeyEnd::Nothing,
@@ -76,12 +70,18 @@ impl Applying<'_> {
                     Err(ReplayError::Refused(refusal)) if is_of_key(&refusal) => KeyEnd::Refused(refusal.to_string()),
                     Err(error) => return Err(error),
                 };
-                self.note(&mut ends, lane, &end);
+                self.note(ends, lane, &end);
             }
         }
         for (lane, end) in left {
-            self.note(&mut ends, lane, &end);
+            self.note(ends, lane, &end);
         }
-        Ok(ends)
+        Ok(())
     }
+}
+
+fn is_of_batches(record: &Record, handler: &HandlerName) -> bool {
+    let Record::Deployed(deployed) = record else { return false };
+    let manifest = Manifest::from_record(&deployed.manifest);
+    deployed.handler == *handler && manifest.is_ok_and(|manifest| manifest.batch.is_some())
 }

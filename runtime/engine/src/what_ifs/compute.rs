@@ -28,12 +28,13 @@ pub fn compute_from(sources: &Sources, request: &WhatIf, progress: &dyn Progress
     let stands = Now::new(sources, &request.handler, &parts).through(request.through);
     let mut plans = BTreeMap::new();
     for (key, examined) in &examination.alone {
+        progress.go_on(request.through, 0)?;
         let plan = KeyPlan::new(key, examined, request.asked_at_ms, &stands)?;
         if !plan.is_nothing() {
             plans.insert(key.clone(), plan);
         }
     }
-    let receivers = receivers::plans(sources, request, &examination)?;
+    let receivers = receivers::plans(sources, request, &examination, progress)?;
     let digest = receivers::digest(plan_digest(&plans), &receivers);
     let summary = Summary::of(&request.handler, &examination, &plans);
     let bytes = examination
@@ -63,13 +64,14 @@ pub fn sources(shared: &Arc<Shared>, known: &Known, calls_allowed: bool) -> Resu
     loop {
         let look = Arc::new(shared.indexing.history.look());
         match look.of_handlers(Position::ZERO, 1) {
-            Err(HistoryError::NotReady { .. }) if !watch.is_cancelled() => thread::park_timeout(INDEX_PAUSE),
+            Err(HistoryError::NotReady { .. }) if watch.is_cancelled() => return Err(ReplayError::Cancelled),
+            Err(HistoryError::NotReady { .. }) => thread::park_timeout(INDEX_PAUSE),
             Err(error) => return Err(error.into()),
             Ok(_) => {
                 let modules = Arc::clone(shared.modules.host()) as Arc<dyn Load>;
                 let is_undone = undone_in(shared.statuses.views.clone());
                 let deployments = Arc::clone(&shared.what_ifs.deployments);
-                return Ok(Sources { look, modules, outside, may_call, is_undone, deployments });
+                return Ok(Sources { look, modules, outside, may_call, calls_left: None, is_undone, deployments });
             }
         }
     }

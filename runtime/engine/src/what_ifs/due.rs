@@ -1,6 +1,6 @@
 //! The timers of a plan at a time: those that are due by then are past. Pure.
 
-use weirgate_types::{TimerSetting, TimerWrite};
+use weirgate_types::TimerSetting;
 
 use crate::replay::KeyPlan;
 
@@ -8,19 +8,20 @@ use crate::replay::KeyPlan;
 #[derive(Debug, Default)]
 pub struct TimersAsOf<'a> {
     /// Those that are set and not due by then, and those that are cancelled.
-    pub pending: Vec<&'a TimerWrite>,
+    pub pending: Vec<(&'a str, Option<&'a TimerSetting>)>,
     pub past: Vec<(&'a str, &'a TimerSetting)>,
 }
 
 impl KeyPlan {
     #[must_use]
     pub fn timers_as_of(&self, now_ms: u64) -> TimersAsOf<'_> {
-        let past = self.past_timers.iter().map(|(name, setting)| (name.as_str(), setting));
-        let mut timers = TimersAsOf { pending: Vec::new(), past: past.collect() };
-        for timer in &self.timers {
-            match &timer.set {
-                Some(setting) if setting.due_ms <= now_ms => timers.past.push((&timer.name, setting)),
-                _ => timers.pending.push(timer),
+        let set = self.past_timers.iter().map(|(name, setting)| (name.as_str(), Some(setting)));
+        let all = self.timers.iter().map(|timer| (timer.name.as_str(), timer.set.as_ref())).chain(set);
+        let mut timers = TimersAsOf::default();
+        for (name, set) in all {
+            match set {
+                Some(setting) if setting.due_ms <= now_ms => timers.past.push((name, setting)),
+                set => timers.pending.push((name, set)),
             }
         }
         timers
@@ -29,6 +30,8 @@ impl KeyPlan {
 
 #[cfg(test)]
 mod tests {
+    use weirgate_types::TimerWrite;
+
     use super::*;
 
     #[test]
@@ -41,7 +44,7 @@ mod tests {
         let plan = KeyPlan { timers, ..KeyPlan::default() };
         let names = |now_ms| {
             let TimersAsOf { pending, past } = plan.timers_as_of(now_ms);
-            let pending: String = pending.into_iter().map(|timer| timer.name.as_str()).collect();
+            let pending: String = pending.into_iter().map(|(name, _)| name).collect();
             (pending, past.into_iter().map(|(name, _)| name).collect::<String>())
         };
         for (now_ms, pending, past) in [(6, "abc", ""), (7, "bc", "a"), (8, "c", "ab"), (9, "c", "ab")] {

@@ -7,16 +7,17 @@ use std::{
     time::Duration,
 };
 
-use weirgate_types::{HandlerName, Position};
+use weirgate_types::{HandlerName, Interest, Manifest, Position};
 
 use super::{
     Bounded, Watch,
-    apply::{Applying, Refused, is_busy},
+    apply::{Applying, MORE_IS_LEFT, Refused, is_busy, is_of_key},
+    levels::Reach,
     repair::{Looked, Part, has_changed},
 };
 use crate::{
     Refusal,
-    replay::{Examined, LaneId, Progress as _, ReplayError, Sources, WhatIf},
+    replay::{Examined, LaneId, Progress as _, ReplayError, Sources, WhatIf, in_force},
 };
 
 /// How often receivers are looked at again that change meanwhile, or whose repair has several records.
@@ -47,31 +48,78 @@ pub fn look_at_all(
 }
 
 impl Applying<'_> {
-    /// Folds the approved receivers again; `keys` are those of the handler that are repaired.
-    pub fn fold(&self, keys: BTreeSet<String>) -> Result<Folded, ReplayError> {
+    /// Folds the approved receivers again, those first whose events reach others; `emitting` are the handler's keys that are repaired.
+    pub fn fold(&self, emitting: &BTreeSet<LaneId>) -> Result<Folded, ReplayError> {
         let mut folded = Folded::default();
-        let appended = self.sources()?.look.log().head();
-        let mut handlers = BTreeSet::new();
-        for handler in &self.asked.choices.fold_again {
-            match self.is_behind(handler, appended)? {
-                Some(reason) => folded.refused.add(handler.to_string(), &reason),
-                None => drop(handlers.insert(handler.clone())),
-            }
-        }
-        let standing: BTreeSet<LaneId> = keys.into_iter().map(|key| (self.request.handler.clone(), key)).collect();
-        if handlers.is_empty() || standing.is_empty() {
+        if emitting.is_empty() {
             return Ok(folded);
         }
-        let differing = self.computed()?.emitting(standing);
+        let reach = Reach::new(&self.feeds()?);
+        let mut left: BTreeSet<HandlerName> = self.asked.choices.fold_again.iter().cloned().collect();
+        for level in reach.levels(&left) {
+            for handler in &level {
+                let Some(reason) = self.is_behind(handler)? else { continue };
+                let is_refused = |receiver: &HandlerName| receiver == handler || reach.reaches(handler, receiver);
+                let refused: Vec<_> = left.iter().filter(|receiver| is_refused(receiver)).cloned().collect();
+                for receiver in refused {
+                    left.remove(&receiver);
+                    folded.refused.add(receiver.to_string(), &reason);
+                }
+            }
+            let receivers: BTreeSet<_> = level.intersection(&left).cloned().collect();
+            if !receivers.is_empty() {
+                self.fold_all(&receivers, emitting, &mut folded)?;
+            }
+        }
+        Ok(folded)
+    }
+
+    /// The handlers that take events which the keys of others emit otherwise.
+    fn feeds(&self) -> Result<BTreeMap<HandlerName, BTreeSet<HandlerName>>, ReplayError> {
+        let (sources, mut emitted) = (self.sources()?, BTreeMap::<_, BTreeSet<_>>::new());
+        let is_fed = |handler: &HandlerName, examined: &Examined| {
+            *handler != self.request.handler || examined.notes.caused_by.is_some()
+        };
+        let cascade = self.computed()?.examination.cascade.iter();
+        for ((handler, _), examined) in cascade.filter(|((handler, _), examined)| is_fed(handler, examined)) {
+            let emissions = examined.lane.emissions();
+            let events = emissions.only_fork().into_iter().chain(emissions.only_recorded()).map(|one| &one.event);
+            emitted.entry(handler).or_default().extend(events.map(|event| (&event.r#type, &event.source)));
+        }
+        let mut feeds = BTreeMap::<_, BTreeSet<_>>::new();
+        for (receiver, (position, deployed)) in in_force(&sources.look, sources.look.log().head())? {
+            let manifest = Manifest::from_record(&deployed.manifest)
+                .map_err(|error| ReplayError::Manifest { position, reason: error.to_string() })?;
+            let interest = Interest::new(&manifest.subscriptions);
+            for (handler, events) in &emitted {
+                let is_fed = events.iter().any(|(r#type, source)| interest.matches(r#type, source));
+                if is_fed {
+                    feeds.entry((*handler).clone()).or_default().insert(receiver.clone());
+                }
+            }
+        }
+        Ok(feeds)
+    }
+
+    /// Folds receivers that do not wait for each other.
+    fn fold_all(
+        &self,
+        receivers: &BTreeSet<HandlerName>,
+        emitting: &BTreeSet<LaneId>,
+        folded: &mut Folded,
+    ) -> Result<(), ReplayError> {
+        let is_as_approved = self.emit_as_approved(emitting)?;
         let (mut refused, mut whole) = (Refused::default(), BTreeSet::new());
         for round in 0..ROUNDS_MAX {
             refused = Refused::default();
             let mut is_over = true;
-            let (through, mut lanes) = self.look_at_all(Some(&differing))?;
-            lanes.retain(|lane, _| handlers.contains(&lane.0) && !whole.contains(lane));
+            let (through, mut lanes) = self.look_at_all(Some(emitting))?;
+            lanes.retain(|lane, _| receivers.contains(&lane.0) && !whole.contains(lane));
             for (lane, examined) in &lanes {
+                let otherwise = if is_as_approved { self.is_otherwise(lane, Some(examined))? } else { None };
+                let part = otherwise.map_or_else(|| self.looked_at(lane, (through, examined), round), Ok);
                 let name = || format!("{} {}", lane.0, lane.1);
-                match self.looked_at(lane, (through, examined), round) {
+                match part {
                     Ok(Part::Nothing) => {}
                     Ok(Part::Refused(reason) | Part::Waits(reason)) => refused.add(name(), &reason),
                     Ok(Part::Whole) => {
@@ -81,10 +129,14 @@ impl Applying<'_> {
                     Ok(Part::More) => {
                         is_over = false;
                         folded.repaired.insert(lane.clone());
+                        refused.add(name(), MORE_IS_LEFT);
                     }
                     // It changed meanwhile, or took too long.
                     Err(ReplayError::Refused(refusal)) if is_busy(&refusal) => {
                         is_over = false;
+                        refused.add(name(), &refusal.to_string());
+                    }
+                    Err(ReplayError::Refused(refusal)) if is_of_key(&refusal) => {
                         refused.add(name(), &refusal.to_string());
                     }
                     Err(error) => return Err(error),
@@ -95,18 +147,31 @@ impl Applying<'_> {
             }
         }
         folded.refused.append(refused);
-        Ok(folded)
+        Ok(())
     }
 
-    /// Waits until a receiver has handled everything up to a position; why it has not.
-    fn is_behind(&self, handler: &HandlerName, through: Position) -> Result<Option<String>, ReplayError> {
-        let mut checkpoint = Position::ZERO;
+    /// Whether those keys of the plan are repaired that have one, and no others: then receivers come to what was approved of them.
+    fn emit_as_approved(&self, emitting: &BTreeSet<LaneId>) -> Result<bool, ReplayError> {
+        let handler = &self.request.handler;
+        let mut planned = self.computed()?.plans.iter();
+        // One that needed a call has no plan, and may be repaired since.
+        let is_as_planned = |key: &String| emitting.contains(&(handler.clone(), key.clone()));
+        Ok(planned.all(|(key, plan)| is_as_planned(key) == plan.refused.is_none()))
+    }
+
+    /// Waits until a receiver has handled everything that the log has by now; why it has not.
+    fn is_behind(&self, handler: &HandlerName) -> Result<Option<String>, ReplayError> {
+        let (through, mut checkpoint) = (self.sources()?.look.log().head(), Position::ZERO);
         for _ in 0..WAITS_MAX {
             if self.known.watch.is_cancelled() {
                 return Err(ReplayError::Cancelled);
             }
             let item = match self.runtime.block_on(self.handle.handler(handler.clone())) {
-                Err(refusal @ Refusal::UnknownHandler(_)) => return Ok(Some(refusal.to_string())),
+                // One that was removed, and is only on the way, emits nothing more.
+                Err(refusal @ Refusal::UnknownHandler(_)) => {
+                    let is_folded = self.asked.choices.fold_again.contains(handler);
+                    return Ok(is_folded.then(|| refusal.to_string()));
+                }
                 item => item?,
             };
             if item.checkpoint >= through {
@@ -116,8 +181,8 @@ impl Applying<'_> {
             thread::park_timeout(WAIT);
         }
         Ok(Some(format!(
-            "it has open deliveries before position {through} (its checkpoint is {checkpoint}): what was appended has to be handled \
-             before it is folded again; apply again later"
+            "{handler} has open deliveries before position {through} (its checkpoint is {checkpoint}): what was appended has to be handled \
+             before receivers are folded again; apply again later"
         )))
     }
 
@@ -141,7 +206,7 @@ impl Applying<'_> {
         if has_changed(&self.shared.indexing.history.look(), lane, through)? {
             return Err(Refusal::HoldOver.into());
         }
-        let at_ms = hold.at_ms();
+        let at_ms = hold.wall_ms();
         self.append(&Looked { lane, through, examined, part, at_ms }, hold)
     }
 }

@@ -18,6 +18,8 @@ use crate::{
 /// when they are asked for; the one that was used last is kept however large it is.
 const KEPT_MAX: usize = 16;
 const KEPT_BYTES_MAX: u64 = 512 << 20;
+/// Maximum number of replays that wait to be computed.
+const WAITING_MAX: usize = 64;
 
 /// What is known of a replay.
 #[derive(Clone)]
@@ -74,6 +76,13 @@ pub enum Task {
     Apply(Apply),
 }
 
+/// The threads: an application does not wait for what others compute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Worker {
+    Computes,
+    Applies,
+}
+
 /// What is applied, and by whom.
 #[derive(Debug, Clone)]
 pub struct Apply {
@@ -97,6 +106,8 @@ impl Apply {
 pub struct Replays {
     known: BTreeMap<PlanId, Known>,
     queue: VecDeque<(PlanId, Task)>,
+    /// What was forgotten: it may be large, and is let go of outside the lock.
+    forgotten: Vec<Known>,
     uses: u64,
     is_stopped: bool,
 }
@@ -148,6 +159,15 @@ impl Replays {
         known
     }
 
+    /// Whether fewer replays wait to be computed than may.
+    pub fn has_room(&self) -> bool {
+        self.queue.iter().filter(|(_, task)| matches!(task, Task::Compute)).count() < WAITING_MAX
+    }
+
+    pub fn take_forgotten(&mut self) -> Vec<Known> {
+        std::mem::take(&mut self.forgotten)
+    }
+
     /// # Errors
     /// It is being applied already, or is not known any more.
     pub fn apply(&mut self, id: PlanId, apply: Apply) -> Result<(), Refusal> {
@@ -174,6 +194,7 @@ impl Replays {
         for is_undo in [false, true] {
             if let Some(known) = self.known.remove(&PlanId { replay, is_undo }) {
                 known.watch.cancel();
+                self.forgotten.push(known);
             }
         }
     }
@@ -186,6 +207,7 @@ impl Replays {
         self.queue.retain(|(queued, _)| *queued != id);
         if let Some(known) = self.known.remove(&id) {
             known.watch.cancel();
+            self.forgotten.push(known);
         }
         true
     }
@@ -195,13 +217,17 @@ impl Replays {
         self.known.get(&task.id).is_some_and(|known| Arc::ptr_eq(&known.watch, &task.watch))
     }
 
-    pub fn next(&mut self) -> Option<(PlanId, Task, Known)> {
-        loop {
-            let (id, task) = self.queue.pop_front()?;
-            if let Some(known) = self.known.get(&id) {
-                return Some((id, task, known.clone()));
-            }
-        }
+    /// What a worker does next: an application begins once its replay is computed.
+    pub fn next(&mut self, worker: Worker) -> Option<(PlanId, Task, Known)> {
+        self.queue.retain(|(id, _)| self.known.contains_key(id));
+        let is_its = |(id, task): &(PlanId, Task)| match task {
+            Task::Compute => worker == Worker::Computes,
+            Task::Apply(_) => worker == Worker::Applies && self.known.get(id).is_some_and(|one| one.result.is_some()),
+        };
+        let index = self.queue.iter().position(is_its)?;
+        let (id, task) = self.queue.remove(index)?;
+        let known = self.known.get(&id)?.clone();
+        Some((id, task, known))
     }
 
     /// Takes what came of a computation, if the replay was not cancelled meanwhile.
@@ -229,7 +255,7 @@ impl Replays {
         while self.known.len() > KEPT_MAX || self.bytes() > KEPT_BYTES_MAX {
             let idle = self.known.iter().filter(|(id, known)| **id != kept && self.is_idle(**id, known));
             let Some(longest) = idle.min_by_key(|(_, known)| known.used).map(|(id, _)| *id) else { return };
-            self.known.remove(&longest);
+            self.forgotten.extend(self.known.remove(&longest));
         }
     }
 
@@ -250,7 +276,7 @@ mod tests {
 
     fn compute(replays: &mut Replays, replay: u64, bytes: u64) {
         replays.begin(id(replay), request());
-        let (next, _, _) = replays.next().expect("it is queued");
+        let (next, _, _) = replays.next(Worker::Computes).expect("it is queued");
         replays.computed(next, Ok(Arc::new(Computed::nothing(bytes))));
     }
 
@@ -286,7 +312,7 @@ mod tests {
         replays.apply(id(3), apply()).expect("it is queued");
         assert!(matches!(replays.apply(id(3), apply()), Err(Refusal::ReplayRuns(Position(3)))));
         assert!(matches!(replays.apply(id(999), apply()), Err(Refusal::ReplayNotReady(Position(999)))));
-        while let Some((next, task, _)) = replays.next() {
+        while let Some((next, task, _)) = replays.next(Worker::Computes).or_else(|| replays.next(Worker::Applies)) {
             if matches!(task, Task::Compute) {
                 replays.computed(next, Ok(Arc::new(Computed::nothing(0))));
             }
@@ -301,12 +327,12 @@ mod tests {
     fn what_is_forgotten_is_computed_anew() {
         let mut replays = Replays::default();
         let first = replays.begin(id(1), request());
-        let (_, _, task) = replays.next().expect("it is queued");
+        let (_, _, task) = replays.next(Worker::Computes).expect("it is queued");
         assert!(replays.is_current(&task) && replays.forget_one(id(1)));
         assert!(first.watch.is_cancelled() && replays.seen(id(1)).is_none());
         replays.begin(id(1), request());
         assert!(!replays.is_current(&task), "what came of the first is not taken for the second");
-        let (_, _, task) = replays.next().expect("it is queued again");
+        let (_, _, task) = replays.next(Worker::Computes).expect("it is queued again");
         assert!(replays.is_current(&task));
         replays.computed(id(1), Ok(Arc::new(Computed::nothing(0))));
         let audit = Audit { actor: "ada".into(), reason: String::new() };
@@ -325,7 +351,7 @@ mod tests {
         replays.computed(id(1), Ok(Arc::new(Computed::nothing(0))));
         assert!(replays.seen(id(1)).is_none(), "its result is not taken");
         replays.stop();
-        assert!(stopped.watch.is_cancelled() && replays.next().is_none());
+        assert!(stopped.watch.is_cancelled() && replays.next(Worker::Applies).is_none());
         assert!(replays.begin(id(3), request()).watch.is_cancelled(), "nothing begins any more");
     }
 }

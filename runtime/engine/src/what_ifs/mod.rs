@@ -1,4 +1,4 @@
-//! The what-ifs of this process: what was found of each, and the thread that computes and applies them, one at a time. All that is
+//! The what-ifs of this process: what was found of each, and the threads that compute and apply them, one at a time each. All that is
 //! lost with the process can be computed again from the log.
 
 mod agreed;
@@ -8,6 +8,7 @@ mod compute;
 mod due;
 mod fold;
 mod known;
+mod levels;
 mod mark;
 mod outside;
 mod plan_id;
@@ -37,7 +38,7 @@ pub use due::TimersAsOf;
 #[cfg(feature = "sim")]
 pub use fold::look_at_all;
 pub use known::{Apply, Computed, Known};
-use known::{Replays, Task};
+use known::{Replays, Task, Worker};
 pub use mark::KnownMark;
 pub use plan_id::PlanId;
 #[cfg(feature = "sim")]
@@ -45,8 +46,9 @@ pub use repair::{InForce, Looked, Made, Part, Repairing, has_changed, look};
 pub use summary::Summary;
 pub use watch::{Bounded, Watch};
 
-/// The nice value of the thread: a small part of a busy processor.
+/// The nice values of the threads: a small part of a busy processor. An application has more of it, because it holds keys.
 const NICE: i32 = 15;
+const NICE_APPLYING: i32 = 3;
 
 /// See the module documentation.
 #[derive(Default)]
@@ -65,7 +67,17 @@ pub type Decision = tokio::sync::OwnedMutexGuard<()>;
 #[derive(Default)]
 struct Inner {
     replays: Replays,
-    is_running: bool,
+    is_computing: bool,
+    is_applying: bool,
+}
+
+impl Inner {
+    fn is_running(&mut self, worker: Worker) -> &mut bool {
+        match worker {
+            Worker::Computes => &mut self.is_computing,
+            Worker::Applies => &mut self.is_applying,
+        }
+    }
 }
 
 /// What came of a task.
@@ -101,10 +113,20 @@ impl WhatIfs {
 
     /// Takes a replay, and starts to compute it.
     pub fn begin(&self, id: PlanId, request: WhatIf, shared: &Arc<Shared>) -> Known {
-        let mut inner = self.inner();
-        let known = inner.replays.begin(id, request);
-        Self::run(inner, shared);
+        let known = self.inner().replays.begin(id, request);
+        self.run(Worker::Computes, shared);
+        self.let_go();
         known
+    }
+
+    /// The same, unless too many wait.
+    pub fn try_begin(&self, id: PlanId, request: WhatIf, shared: &Arc<Shared>) -> Option<Known> {
+        self.has_room().then(|| self.begin(id, request, shared))
+    }
+
+    /// Whether another replay may wait to be computed.
+    pub fn has_room(&self) -> bool {
+        self.inner().replays.has_room()
     }
 
     /// Applies a replay whose plan was approved.
@@ -112,9 +134,8 @@ impl WhatIfs {
     /// # Errors
     /// It is being applied already, or is not known any more.
     pub fn apply(&self, id: PlanId, apply: Apply, shared: &Arc<Shared>) -> Result<(), Refusal> {
-        let mut inner = self.inner();
-        inner.replays.apply(id, apply)?;
-        Self::run(inner, shared);
+        self.inner().replays.apply(id, apply)?;
+        self.run(Worker::Applies, shared);
         Ok(())
     }
 
@@ -126,23 +147,40 @@ impl WhatIfs {
     /// Ends the thread's work for a replay that is queued or runs.
     pub fn cancel(&self, replay: Position) {
         self.inner().replays.cancel(replay);
+        self.let_go();
     }
 
     /// Forgets what was computed of a replay, unless it is being applied. Returns whether it is forgotten.
     pub fn forget(&self, id: PlanId) -> bool {
-        self.inner().replays.forget_one(id)
+        let is_forgotten = self.inner().replays.forget_one(id);
+        self.let_go();
+        is_forgotten
     }
 
-    /// Starts the thread, if it does not run.
-    fn run(mut inner: MutexGuard<'_, Inner>, shared: &Arc<Shared>) {
-        if std::mem::replace(&mut inner.is_running, true) {
+    /// Frees what was forgotten: a large result takes seconds, and callers may be asynchronous.
+    fn let_go(&self) {
+        let forgotten = self.inner().replays.take_forgotten();
+        if !forgotten.is_empty() {
+            // Without a thread, the closure and all of it are dropped here.
+            drop(thread::Builder::new().name("let-go".into()).spawn(move || drop(forgotten)));
+        }
+    }
+
+    /// Starts the thread of a worker, if it does not run.
+    fn run(&self, worker: Worker, shared: &Arc<Shared>) {
+        let mut inner = self.inner();
+        if std::mem::replace(inner.is_running(worker), true) {
             return;
         }
         let weak = Arc::downgrade(shared);
-        let started = thread::Builder::new().name("what-ifs".into()).spawn(move || work(&weak));
+        let name = match worker {
+            Worker::Computes => "what-ifs",
+            Worker::Applies => "repairs",
+        };
+        let started = thread::Builder::new().name(name.into()).spawn(move || work(worker, &weak));
         if let Err(error) = started {
-            inner.is_running = false;
-            tracing::warn!(%error, "the thread of what-ifs cannot be started; ask for the replay again");
+            *inner.is_running(worker) = false;
+            tracing::warn!(%error, name, "a thread cannot be started; ask for the replay again");
         }
     }
 
@@ -151,11 +189,11 @@ impl WhatIfs {
     }
 
     /// Does what is next, if there is anything. A task that panics fails alone.
-    fn step(&self, does: impl FnOnce(PlanId, &Task, &Known) -> Result<Done, ReplayError>) -> bool {
+    fn step(&self, worker: Worker, does: impl FnOnce(PlanId, &Task, &Known) -> Result<Done, ReplayError>) -> bool {
         let next = {
             let mut inner = self.inner();
-            let next = inner.replays.next();
-            inner.is_running = next.is_some();
+            let next = inner.replays.next(worker);
+            *inner.is_running(worker) = next.is_some();
             next
         };
         let Some((id, task, known)) = next else { return false };
@@ -182,17 +220,24 @@ impl WhatIfs {
     }
 }
 
-fn work(weak: &Weak<Shared>) {
+fn work(worker: Worker, weak: &Weak<Shared>) {
     // Of this thread alone: on Linux, a priority is a thread's.
-    if let Err(error) = rustix::process::nice(NICE) {
-        tracing::debug!(%error, "the priority of the thread of what-ifs stays as it is");
+    let nice = if worker == Worker::Applies { NICE_APPLYING } else { NICE };
+    if let Err(error) = rustix::process::nice(nice) {
+        tracing::debug!(%error, "the priority of a thread of what-ifs stays as it is");
     }
     while let Some(shared) = weak.upgrade() {
         let does = |id, task: &Task, known: &Known| match task {
             Task::Compute => compute::compute(&shared, known).map(|computed| Done::Computed(Box::new(computed))),
             Task::Apply(asked) => apply::apply(&shared, id, known, asked).map(|()| Done::Applied),
         };
-        if !shared.what_ifs.step(does) {
+        let is_done = shared.what_ifs.step(worker, does);
+        // What was computed may wait to be applied.
+        if worker == Worker::Computes {
+            shared.what_ifs.run(Worker::Applies, &shared);
+        }
+        shared.what_ifs.let_go();
+        if !is_done {
             return;
         }
     }
@@ -208,7 +253,7 @@ fn message_of(panic: &(dyn std::any::Any + Send)) -> String {
 const MESSAGE_CHARS_MAX: usize = 500;
 
 /// An error with its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -9,13 +9,16 @@ use sha2::{Digest as _, Sha256};
 use weirgate_types::{Digest, HandlerName, Manifest};
 
 use super::stands::Now;
-use crate::replay::{Examination, Examined, KeyPlan, LaneId, Parts, ReplayError, Runs, Sources, WhatIf, in_force};
+use crate::replay::{
+    Examination, Examined, KeyPlan, LaneId, Parts, Progress, ReplayError, Runs, Sources, WhatIf, in_force,
+};
 
 /// By handler and key: of a what-if, receivers whose manifests allow it; of an undo, those that the replay has folded.
 pub fn plans(
     sources: &Sources,
     request: &WhatIf,
     examination: &Examination,
+    progress: &dyn Progress,
 ) -> Result<BTreeMap<LaneId, KeyPlan>, ReplayError> {
     let lanes: Vec<(&LaneId, &Arc<Examined>)> = match &request.runs {
         Runs::Without(_) => examination.others.iter().collect(),
@@ -26,6 +29,7 @@ pub fn plans(
     };
     let (mut plans, parts) = (BTreeMap::new(), Parts::default());
     for (lane, examined) in lanes {
+        progress.go_on(request.through, 0)?;
         let stands = Now::new(sources, &lane.0, &parts).through(request.through);
         let plan = KeyPlan::new(&lane.1, examined, request.asked_at_ms, &stands)?;
         if !plan.is_nothing() {

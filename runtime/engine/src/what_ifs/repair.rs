@@ -9,7 +9,7 @@ use weirgate_types::{
     Record, Repaired, ValueBefore, json::JsonBytes,
 };
 
-use super::{Bounded, PlanId, Watch, agreed::is_otherwise, apply::Applying, stands::Now};
+use super::{Bounded, PlanId, Watch, agreed::is_otherwise, apply::Applying, chain, stands::Now};
 use crate::{
     Audit, StorageError,
     handle::{Choices, KeyHold},
@@ -125,17 +125,18 @@ impl Applying<'_> {
     /// Appends one record for a key that is on hold, if anything is to be done.
     pub fn append(&self, looked: &Looked<'_>, hold: KeyHold) -> Result<Part, ReplayError> {
         let handler = self.runtime.block_on(self.handle.handler(looked.lane.0.clone()))?;
-        let module = self.shared.modules.host().load(handler.digest);
-        let in_force = InForce {
-            version: handler.version,
-            state_version: handler.manifest.state_version,
-            takes_corrected: module.is_ok_and(|module| module.has_on_corrected()),
+        let takes_corrected = match self.shared.modules.host().load(handler.digest) {
+            Ok(module) => module.has_on_corrected(),
+            Err(error) => return Ok(Part::Refused(format!("the module in force cannot be loaded: {}", chain(&error)))),
         };
-        let parts = self.parts_of(&looked.lane.0, &self.parts.repaired);
-        match self.repairing(parts).record(&self.sources()?, looked, &in_force)? {
+        let state_version = handler.manifest.state_version;
+        let in_force = InForce { version: handler.version, state_version, takes_corrected };
+        let (parts, sources) = (self.parts_of(&looked.lane.0, &self.parts.repaired), self.sources()?);
+        let parts_through = sources.look.log().head();
+        match self.repairing(parts).record(&sources, looked, &in_force)? {
             Made::Not(part) => Ok(part),
             Made::Record { repaired, is_all } => {
-                self.runtime.block_on(hold.repair(*repaired))?;
+                self.runtime.block_on(hold.repair(*repaired, parts_through))?;
                 // Another look would have to wait for the handler to compensate what was handed over to it.
                 Ok(if is_all { Part::Whole } else { Part::More })
             }
@@ -169,8 +170,7 @@ impl Repairing<'_> {
             return Ok(Made::Not(Part::Nothing));
         }
         let is_all = plan.cut();
-        let corrected =
-            (hands_over && is_all).then(|| self.corrected(handler, &plan, sources, *through)).transpose()?;
+        let corrected = (hands_over && is_all).then(|| self.corrected(looked, &plan, sources)).transpose()?;
         let repaired = Repaired {
             replay: self.id.replay,
             handler: handler.clone(),
@@ -213,18 +213,14 @@ impl Repairing<'_> {
     }
 
     /// What the handler compensates itself.
-    fn corrected(
-        &self,
-        handler: &HandlerName,
-        plan: &KeyPlan,
-        sources: &Sources,
-        through: Position,
-    ) -> Result<Event, ReplayError> {
+    fn corrected(&self, looked: &Looked<'_>, plan: &KeyPlan, sources: &Sources) -> Result<Event, ReplayError> {
+        let Looked { lane: (handler, key), through, examined, .. } = looked;
         let mut state_before = Vec::new();
         for write in &plan.state {
-            let value = sources.look.value_before(handler, &plan.key, &write.name, Position(u64::MAX))?;
-            let value = value.filter(|value| value.len() <= VALUE_BYTES_MAX);
-            state_before.push(ValueBefore { name: write.name.clone(), value: value.map(JsonBytes) });
+            let value = sources.look.value_before(handler, key, &write.name, Position(u64::MAX))?;
+            if value.as_ref().is_none_or(|value| value.len() <= VALUE_BYTES_MAX) {
+                state_before.push(ValueBefore { name: write.name.clone(), value: value.map(JsonBytes) });
+            }
         }
         let emitted_before = plan.stays.iter().map(|stays| LoggedEvent {
             position: stays.at,
@@ -241,8 +237,14 @@ impl Repairing<'_> {
             step: call.step.clone(),
             method: call.request.method.clone(),
             url: call.request.url.clone(),
-            status: Some(call.answer.status),
-            body: (call.answer.body.len() <= VALUE_BYTES_MAX).then(|| JsonBytes(call.answer.body.clone())),
+            status: call.answer.as_ref().map(|answer| answer.status),
+            body: call
+                .answer
+                .as_ref()
+                .map(|answer| &answer.body)
+                .filter(|body| body.len() <= VALUE_BYTES_MAX)
+                .cloned()
+                .map(JsonBytes),
         });
         let data = KeyRepaired {
             replay: self.id.replay.to_string(),
@@ -251,9 +253,9 @@ impl Repairing<'_> {
             emitted_now: emitted_now.collect(),
             calls_before: calls_before.collect(),
             state_before,
-            truncated: false,
+            truncated: examined.notes.is_handed_over_in_part,
         };
-        Ok(event(self.id.replay, handler, &plan.key, through, data.into_data(EventLimits::default().data_bytes_max)))
+        Ok(event(self.id.replay, handler, key, *through, data.into_data(EventLimits::default().data_bytes_max)))
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the thread of what-ifs does with its tasks, each in turn.
+//! What the threads of what-ifs do with their tasks, each in turn.
 
 use weirgate_types::Digest;
 
@@ -28,7 +28,7 @@ pub fn request() -> WhatIf {
 /// Takes a replay without starting the thread.
 fn take(what_ifs: &WhatIfs, replay: u64) {
     let mut inner = what_ifs.inner();
-    inner.is_running = true;
+    (inner.is_computing, inner.is_applying) = (true, true);
     inner.replays.begin(id(replay), request());
 }
 
@@ -42,28 +42,28 @@ fn apply(what_ifs: &WhatIfs, replay: u64) {
 fn a_panic_fails_its_replay_and_the_next_is_computed() {
     let what_ifs = WhatIfs::default();
     (1..=3).for_each(|replay| take(&what_ifs, replay));
-    assert!(what_ifs.step(|_, _, _| panic!("index {} is wrong", 7)));
-    assert!(what_ifs.step(|_, _, _| std::panic::panic_any(7_u8)));
-    assert!(what_ifs.step(|_, _, _| Ok(Done::Computed(Box::new(Computed::nothing(0))))));
+    assert!(what_ifs.step(Worker::Computes, |_, _, _| panic!("index {} is wrong", 7)));
+    assert!(what_ifs.step(Worker::Computes, |_, _, _| std::panic::panic_any(7_u8)));
+    assert!(what_ifs.step(Worker::Computes, |_, _, _| Ok(Done::Computed(Box::new(Computed::nothing(0))))));
     let error = |replay| what_ifs.peek(id(replay)).expect("it is known").result.expect("it ended").err();
     assert_eq!(error(1).as_deref(), Some("it ended by a defect of this program: index 7 is wrong"));
     assert_eq!(error(2).as_deref(), Some("it ended by a defect of this program: a panic without a message"));
     assert_eq!(error(3), None);
-    assert!(!what_ifs.step(|_, _, _| unreachable!()), "nothing is left");
-    assert!(!what_ifs.inner().is_running, "so that the next one starts a thread");
+    assert!(!what_ifs.step(Worker::Computes, |_, _, _| unreachable!()), "nothing is left");
+    assert!(!what_ifs.inner().is_computing, "so that the next one starts a thread");
 }
 
 #[test]
 fn a_panic_ends_an_application_which_may_be_begun_again() {
     let what_ifs = WhatIfs::default();
     take(&what_ifs, 1);
-    assert!(what_ifs.step(|_, _, _| Ok(Done::Computed(Box::new(Computed::nothing(0))))));
+    assert!(what_ifs.step(Worker::Computes, |_, _, _| Ok(Done::Computed(Box::new(Computed::nothing(0))))));
     apply(&what_ifs, 1);
-    assert!(what_ifs.step(|_, _, _| panic!("no key")));
+    assert!(what_ifs.step(Worker::Applies, |_, _, _| panic!("no key")));
     let applied = || what_ifs.peek(id(1)).and_then(|known| known.applied).expect("it was applied");
     assert!(!applied().is_running && applied().error.is_some_and(|error| error.ends_with("no key")));
     apply(&what_ifs, 1);
-    assert!(what_ifs.step(|_, task, _| match task {
+    assert!(what_ifs.step(Worker::Applies, |_, task, _| match task {
         Task::Apply(_) => Ok(Done::Applied),
         Task::Compute => unreachable!("it is computed"),
     }));
@@ -89,12 +89,14 @@ fn a_mark_changes_with_what_is_shown_of_a_replay() {
         watch.passed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     };
     assert!(changes(&passed));
-    assert!(changes(&|what_ifs| assert!(what_ifs.step(|_, _, _| Ok(Done::Computed(Box::new(Computed::nothing(0))))))));
+    assert!(changes(&|what_ifs| assert!(
+        what_ifs.step(Worker::Computes, |_, _, _| Ok(Done::Computed(Box::new(Computed::nothing(0)))))
+    )));
     assert!(!changes(&passed), "it is computed, and other work uses its watch");
     assert!(changes(&|what_ifs| apply(what_ifs, 1)));
     let refuse = |applied: &mut Applied| applied.refused.add("k".into(), "no");
     let refuses = |what_ifs: &WhatIfs| what_ifs.change(id(1), |known| known.applied.iter_mut().for_each(refuse));
     assert!(changes(&refuses));
     assert!(!changes(&|_| ()));
-    assert!(changes(&|what_ifs| assert!(what_ifs.step(|_, _, _| Ok(Done::Applied)))));
+    assert!(changes(&|what_ifs| assert!(what_ifs.step(Worker::Applies, |_, _, _| Ok(Done::Applied)))));
 }

@@ -35,7 +35,7 @@ impl Writer {
         }
         self.holds.begun += 1;
         let hold = HoldId(self.holds.begun);
-        let token = HoldToken { hold, handler: handler.clone(), key, at_ms: 0 };
+        let token = HoldToken { hold, handler: handler.clone(), key, wall_ms: 0, parts_through: None };
         self.holds.waiting.insert(hold, (token, reply));
         self.feed(Input::Hold { hold, handler, key: hash })
     }
@@ -54,7 +54,7 @@ impl Writer {
     /// The reply is sent when the last attempt of the key is durable and in the views.
     pub(super) fn report_quiet(&mut self, hold: HoldId) {
         if let Some((mut token, reply)) = self.holds.waiting.remove(&hold) {
-            token.at_ms = self.time.at_ms();
+            token.wall_ms = self.time.now().wall_ms;
             self.durability.when_durable(After::Held { reply, token });
         }
     }
@@ -115,14 +115,28 @@ impl Writer {
             return Err(Refusal::ReplayState { replay: repaired.replay, state: row.state });
         }
         self.check_approval(repaired.replay, &row)?;
-        if is_late(repaired) && !self.choices(&row)?.fire_past {
+        if is_late(repaired, now.wall_ms) && !self.choices(&row)?.fire_past {
             return Err(Refusal::TimerDue);
         }
+        self.check_parts(token, repaired)?;
         let bytes = postcard::experimental::serialized_size(repaired).unwrap_or(usize::MAX);
         match bytes > REPAIR_BYTES_MAX {
             true => Err(Refusal::RepairTooLarge { bytes, bytes_max: REPAIR_BYTES_MAX }),
             false => Ok(()),
         }
+    }
+
+    /// Another key may have written the handler's part of a status since it was looked at: its hold is of one key.
+    fn check_parts(&mut self, token: &HoldToken, repaired: &Repaired) -> Result<(), Refusal> {
+        let Some(looked_at) = token.parts_through else { return Ok(()) };
+        let (handler, projection) = (&repaired.handler, self.durability.projection_mut());
+        let written = repaired.effects.status.iter().map(|write| &write.subject);
+        for subject in written.chain(&repaired.unset) {
+            if projection.part_written(subject, handler)? > Some(looked_at) {
+                return Err(Refusal::PartWritten { handler: handler.clone(), subject: subject.clone() });
+            }
+        }
+        Ok(())
     }
 
     /// Whether it was approved that a receiver is folded again.
@@ -262,8 +276,8 @@ impl Writer {
     }
 }
 
-/// Whether a timer of it was due before the repair is written, and so would fire at once.
-fn is_late(repaired: &Repaired) -> bool {
+/// Whether a timer of it is due before the repair is written, and so would fire at once.
+fn is_late(repaired: &Repaired, wall_ms: u64) -> bool {
     let set = repaired.effects.timers.iter().filter_map(|timer| timer.set.as_ref());
-    set.into_iter().any(|setting| setting.due_ms <= repaired.at_ms)
+    set.into_iter().any(|setting| setting.due_ms <= wall_ms)
 }

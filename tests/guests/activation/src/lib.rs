@@ -1,6 +1,8 @@
 //! A guest that creates keys for the members of an organisation once it is activated. With `forgets = "true"` in its configuration it
 //! has a defect: members who had registered before get no key. Deployed as another handler for `key.created`, it counts the keys of
-//! each member, and says who got the last one. The event's key is the organisation, members are subjects.
+//! each member, and says who got the last one. The event's key is the organisation, members are subjects. With `keys_under` in its
+//! configuration all keys are created under that one; with `announces = "true"` it announces what it has counted, and, deployed for
+//! `key.counted`, it lists that.
 
 use serde::{Deserialize, Serialize};
 use weirgate_sdk::prelude::*;
@@ -21,11 +23,20 @@ pub struct KeyCreated {
     pub member: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, EventType)]
+#[event("key.counted")]
+pub struct KeyCounted {
+    pub member: String,
+    /// Number of all keys, this one included.
+    pub count: u64,
+}
+
 #[derive(Debug, Events)]
 pub enum Incoming {
     Registered(Registered),
     Activated(Activated),
     KeyCreated(KeyCreated),
+    KeyCounted(KeyCounted),
 }
 
 /// The state of an organisation.
@@ -48,6 +59,7 @@ pub fn handle(event: Event<Incoming>, context: &mut Context) -> Result<(), Failu
     let mut organisation: Organisation = context.state().get("organisation")?.unwrap_or_default();
     match event.data {
         Incoming::KeyCreated(created) => return count(&created, context),
+        Incoming::KeyCounted(counted) => return list(&counted, context),
         Incoming::Registered(Registered { member }) if organisation.active => {
             create(context, &organisation_key, &member);
         }
@@ -67,7 +79,8 @@ pub fn handle(event: Event<Incoming>, context: &mut Context) -> Result<(), Failu
 
 fn create(context: &mut Context, organisation_key: &str, member: &str) {
     let subject = format!("member/{member}");
-    context.emit(&KeyCreated { member: member.to_owned() }).subject(subject.clone()).key(organisation_key);
+    let key = context.config("keys_under").unwrap_or_else(|| organisation_key.to_owned());
+    context.emit(&KeyCreated { member: member.to_owned() }).subject(subject.clone()).key(key);
     context.set_status("active", "Has a key").on(subject);
 }
 
@@ -78,6 +91,21 @@ fn count(created: &KeyCreated, context: &mut Context) -> Result<(), Failure> {
     let subject = format!("last-key/{}", context.delivery().key);
     context.set_status("last", created.member.clone()).on(subject);
     context.set_status("issued", format!("{keys} keys")).on(format!("member/{}", created.member)).data(&keys);
+    if context.config("announces").is_some_and(|announces| announces == "true") {
+        let count = context.state().get::<u64>("count")?.unwrap_or_default() + 1;
+        context.state().set("count", &count)?;
+        let key = context.delivery().key.clone();
+        context.emit(&KeyCounted { member: created.member.clone(), count }).key(key);
+    }
+    Ok(())
+}
+
+fn list(counted: &KeyCounted, context: &mut Context) -> Result<(), Failure> {
+    let mut listed: Vec<String> = context.state().get("listed")?.unwrap_or_default();
+    listed.push(format!("{} {}", counted.count, counted.member));
+    context.state().set("listed", &listed)?;
+    let subject = format!("listed/{}", context.delivery().key);
+    context.set_status("listed", listed.join(", ")).on(subject);
     Ok(())
 }
 
@@ -106,6 +134,21 @@ mod tests {
     #[test]
     fn the_defect_leaves_out_those_who_registered_before() {
         assert_eq!(story(&mut World::new().config("forgets", "true")), keys(&["late"]));
+    }
+
+    #[test]
+    fn what_is_counted_is_announced_and_listed() {
+        let mut world = World::new().config("announces", "true");
+        let created = |member: &str| Delivery::of(&KeyCreated { member: member.into() }).key("all");
+        let counted =
+            [world.run(created("a"), handle), world.run(created("b"), handle)].map(|run| run.emitted::<KeyCounted>());
+        assert_eq!(counted.concat().last(), Some(&KeyCounted { member: "b".into(), count: 2 }));
+        let mut world = World::new();
+        let runs: Vec<_> = counted.concat().iter().map(|one| world.run(Delivery::of(one).key("all"), handle)).collect();
+        assert_eq!(
+            runs.last().and_then(|run| run.status_on("listed/all")).map(|status| status.text.clone()),
+            Some("1 a, 2 b".to_owned())
+        );
     }
 
     #[test]

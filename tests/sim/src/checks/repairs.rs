@@ -1,7 +1,7 @@
 //! What must hold for a repair: no attempt of its key is running, it was made for the version in force, and it takes in all that was
 //! written before it.
 
-use weirgate_types::{KeyHasher, Position, Repaired, Written};
+use weirgate_types::{KeyHasher, Position, Repaired, TimerWrite, Written};
 
 use super::{Checked, Checks, Life, Rule, check};
 
@@ -23,6 +23,12 @@ impl Checks {
                 "{handler} {} is repaired as it was at {}, and was written at {written}",
                 repaired.key, repaired.through
             )
+        })?;
+        let now_ms = self.wall_ms.min(self.stalled_from_ms.unwrap_or(u64::MAX));
+        let is_late = |timer: &TimerWrite| timer.set.as_ref().is_some_and(|set| set.due_ms <= now_ms);
+        let fires = repaired.effects.timers.iter().any(is_late);
+        check(Rule::Repairs, !fires, || {
+            format!("{position} sets a timer that was due, and none was approved to fire")
         })?;
         self.key_written(position, repaired.written());
         self.state_versions.repaired(repaired);

@@ -10,7 +10,7 @@ use weirgate_engine::{
 };
 use weirgate_types::{
     Digest, Effects, Event, HandlerName, KEY_REPAIRED, KeyHash, KeyHasher, Position, Record, Repaired, ReplayEnd,
-    StateWrite, StatusWrite, TimerWrite,
+    StateWrite, StatusWrite,
 };
 
 use super::{History, Stop, unreadable, what_ifs::WhatIfs};
@@ -373,8 +373,7 @@ impl History<'_> {
         Ok(())
     }
 
-    /// A repair is of the version that was in force when its plan was approved, and sets no timer that is due: none was approved to fire
-    /// at once. An undo is one of all repairs that its replay has made.
+    /// A repair is of the version that was in force when its plan was approved. An undo is one of all repairs that its replay has made.
     fn check_approvals(&self) -> Checked {
         let mut approved: BTreeMap<Position, Position> = BTreeMap::new();
         let mut repaired: BTreeMap<Position, Position> = BTreeMap::new();
@@ -390,9 +389,6 @@ impl History<'_> {
                     check(Rule::Repairs, is_whole, || format!("{position} approves an undo that leaves repairs"))?;
                 }
                 Record::Repaired(one) => {
-                    let is_late = |timer: &TimerWrite| timer.set.as_ref().is_some_and(|set| set.due_ms <= one.at_ms);
-                    let fires = one.effects.timers.iter().any(is_late);
-                    check(Rule::Repairs, !fires, || format!("{position} sets a timer that was due"))?;
                     let is_approved = deployed.get(&one.handler) < approved.get(&one.replay);
                     let is_folded = self.is_of_another(one);
                     let is_named = named.get(&one.replay).is_some_and(|named| named.fold_again.contains(&one.handler));

@@ -18,7 +18,9 @@ pub const WAITING_MAX: usize = 100_000;
 #[derive(Debug, Clone)]
 pub struct Added {
     pub event: Event,
-    /// Where its delivery would have been, and its causation depth.
+    /// The delivery's event, or where it would have been.
+    pub of: Position,
+    /// Where its delivery would have been committed, and its causation depth.
     pub at: Position,
     pub depth: u32,
     /// Who emitted it; `None`: the log holds it, and only the candidate takes it.
@@ -48,7 +50,7 @@ impl Fork<'_> {
     pub(super) fn deliver_added(&mut self, walk: &mut Walk) -> Result<(), ReplayError> {
         while let Some(added) = self.waiting.pop_front() {
             self.waiting_bytes = self.waiting_bytes.saturating_sub(added.bytes());
-            let Added { event, at, depth, cause, to } = added;
+            let Added { event, of, at, depth, cause, to } = added;
             let is_for = |name: &HandlerName| to.as_ref().is_none_or(|to| to == name);
             let is_taken = |name: &HandlerName, in_force: &InForce| match (&cause, &self.candidate) {
                 // The log holds it.
@@ -64,7 +66,7 @@ impl Fork<'_> {
                 self.progress.go_on(at, self.executed)?;
                 self.check_bytes(walk)?;
                 let candidate = self.candidate.as_ref().filter(|_| handler == self.request.handler);
-                let mut delivered = Delivered::added(handler, &event, (at, depth), walk.times());
+                let mut delivered = Delivered::added(handler, &event, (of, at, depth), walk.times());
                 // Without a cause, the log holds the event, and the candidate takes it.
                 if cause.is_none() {
                     delivered.answers = Answers::Asked;
@@ -98,8 +100,18 @@ impl Fork<'_> {
     pub(super) fn open(&mut self, position: Position, record: &Record) -> Result<(), ReplayError> {
         let in_force = self.in_force.get(&self.request.handler);
         let Some((in_force, candidate)) = in_force.zip(self.candidate.as_ref()) else { return Ok(()) };
+        if in_force.subscriptions == candidate.subscriptions {
+            return Ok(());
+        }
         let mut opened = Vec::new();
         let is_addressed = record.addressee().is_some();
+        let is_taken = |(at, event): &(Position, &Event)| match record.addressee() {
+            Some(addressee) if *at == position => *addressee == self.request.handler,
+            _ => in_force.interest.matches(&event.r#type, &event.source),
+        };
+        for (at, event) in record.events(position).filter(is_taken) {
+            self.behind.opened(candidate.ordering, event.key(), at);
+        }
         for (at, event) in record.events(position).filter(|(at, _)| !is_addressed || *at != position) {
             let is_new = !in_force.interest.matches(&event.r#type, &event.source)
                 && candidate.interest.matches(&event.r#type, &event.source);
@@ -119,11 +131,17 @@ impl Fork<'_> {
             if self.request.selection.takes(facts) {
                 self.selected.insert(&lane);
                 let depth = record.depth_at(at.0.saturating_sub(position.0));
-                opened.push(Added { event: event.clone(), at, depth, cause: None, to: None });
+                opened.push(Added { event: event.clone(), of: at, at, depth, cause: None, to: None });
             } else {
                 self.left_out.insert(&lane);
             }
         }
-        opened.into_iter().try_for_each(|added| self.add(added))
+        let ordering = candidate.ordering;
+        for added in opened {
+            if let Some(added) = self.behind.add(ordering, added) {
+                self.add(added)?;
+            }
+        }
+        Ok(())
     }
 }

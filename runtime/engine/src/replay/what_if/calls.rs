@@ -99,6 +99,21 @@ pub struct AnsweredCall {
     pub answer: StepAnswer,
 }
 
+/// A recorded call that the fork does not make.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnmadeCall {
+    pub step: String,
+    pub request: StepRequest,
+    /// `None`: none came, and the request may have arrived.
+    pub answer: Option<StepAnswer>,
+}
+
+impl From<AnsweredCall> for UnmadeCall {
+    fn from(AnsweredCall { step, request, answer }: AnsweredCall) -> Self {
+        Self { step, request, answer: Some(answer) }
+    }
+}
+
 impl ForkCalls {
     /// `recorded` are the delivery's calls of all its attempts, in order; `given` are answers of replays.
     #[must_use]
@@ -131,19 +146,18 @@ impl ForkCalls {
         Self(Arc::new(Mutex::new(calls)))
     }
 
-    /// The recorded calls that reached their host with a final answer, and were not made in the fork; of those that replays made, only
-    /// the ones that may have changed something.
+    /// The recorded calls that have, or may have, reached their host, and were not made in the fork; of those that replays made, and of those
+    /// without a final answer, only the ones that may have changed something.
     #[must_use]
-    pub fn not_made(&self) -> Vec<AnsweredCall> {
-        self.calls().not_made().filter_map(RecordedCall::answered).collect()
+    pub fn not_made(&self) -> Vec<UnmadeCall> {
+        self.calls().not_made().into_iter().map(RecordedCall::unmade).collect()
     }
 
     /// Whether all recorded calls were made, and no others.
     #[must_use]
     pub fn is_as_recorded(&self) -> bool {
         let calls = self.calls();
-        let is_finished = |call: &RecordedCall| call.result.finished().is_some();
-        calls.unanswered.is_empty() && calls.failed.is_none() && !calls.not_made().any(is_finished)
+        calls.unanswered.is_empty() && calls.failed.is_none() && calls.not_made().is_empty()
     }
 
     /// The calls that this replay made, now or before.
@@ -187,6 +201,25 @@ impl RecordedCall {
         Some(AnsweredCall { step: self.step.clone(), request: self.request.clone(), answer })
     }
 
+    fn unmade(&self) -> UnmadeCall {
+        let answer = match &self.result {
+            StepResult::Answered(answer) => Some(answer.clone()),
+            _ => None,
+        };
+        UnmadeCall { step: self.step.clone(), request: self.request.clone(), answer }
+    }
+
+    /// Whether the request may have arrived at its host without a final answer.
+    fn may_have_arrived(&self) -> bool {
+        let is_open = self.result.finished().is_none();
+        is_open && matches!(self.result, StepResult::Answered(_) | StepResult::TimedOut | StepResult::TooLarge)
+    }
+
+    /// Whether both are the same call, made again.
+    fn is_again(&self, other: &Self) -> bool {
+        self.step == other.step && self.request == other.request
+    }
+
     fn repeated(&self, request: &StepRequest) -> Source {
         let (result, requests) = (self.result.clone(), self.requests);
         Source::Record(OutboundCall { request: request.clone(), result, requests })
@@ -194,9 +227,32 @@ impl RecordedCall {
 }
 
 impl Calls {
-    fn not_made(&self) -> impl Iterator<Item = &RecordedCall> {
-        let counts = |call: &&RecordedCall| call.of == Origin::Delivery || !is_safe(&call.request.method);
-        self.recorded.iter().filter(|call| !call.is_used).filter(counts)
+    fn not_made(&self) -> Vec<&RecordedCall> {
+        let counts = |(index, call): &(usize, &RecordedCall)| {
+            let may_change = !is_safe(&call.request.method);
+            let (before, after) = self.recorded.split_at(*index);
+            let is_known = |other: &RecordedCall| other.is_used || other.result.finished().is_some();
+            match call.result.finished() {
+                Some(_) => call.of == Origin::Delivery || may_change,
+                // Of one that was made again, what it came to at last.
+                None => {
+                    may_change
+                        && call.may_have_arrived()
+                        && !before.iter().any(|other| call.is_again(other) && is_known(other))
+                        && !after
+                            .iter()
+                            .skip(1)
+                            .any(|other| call.is_again(other) && (is_known(other) || other.may_have_arrived()))
+                }
+            }
+        };
+        self.recorded
+            .iter()
+            .enumerate()
+            .filter(|(_, call)| !call.is_used)
+            .filter(counts)
+            .map(|(_, call)| call)
+            .collect()
     }
 
     /// Where the answer to a call comes from that no record has.

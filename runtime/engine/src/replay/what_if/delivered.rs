@@ -79,10 +79,15 @@ impl Ran {
 
 impl<'a> Delivered<'a> {
     /// A delivery that the log does not hold.
-    pub fn added(handler: HandlerName, event: &'a Event, (at, depth): (Position, u32), times: (u64, u64)) -> Self {
+    pub fn added(
+        handler: HandlerName,
+        event: &'a Event,
+        (of, at, depth): (Position, Position, u32),
+        times: (u64, u64),
+    ) -> Self {
         Self {
             lane: (handler.clone(), event.key().to_owned()),
-            delivery: DeliveryId { handler, position: at },
+            delivery: DeliveryId { handler, position: of },
             event: Cow::Borrowed(event),
             depth,
             at,

@@ -7,7 +7,7 @@ use std::{
 };
 
 use weirgate_history::Look;
-use weirgate_types::{Deployed, HandlerName, Interest, Manifest, Position, Record, Start};
+use weirgate_types::{Deployed, HandlerName, Interest, Manifest, Position, Record, Start, Subscription};
 
 use crate::{StorageError, replay::ReplayError};
 
@@ -22,6 +22,7 @@ const RECORDS_BYTES_MAX: usize = 16 << 20;
 pub struct InForce {
     pub version: Position,
     pub interest: Interest,
+    pub subscriptions: Vec<Subscription>,
     pub state_version: u32,
     /// Whether it begins with the first event of the log.
     pub begins: bool,
@@ -93,7 +94,13 @@ impl Deployments {
             .map_err(|error| ReplayError::Manifest { position, reason: error.to_string() })?;
         let (interest, state_version) = (Interest::new(&manifest.subscriptions), manifest.state_version);
         let begins = manifest.start == Start::Beginning;
-        let decoded = Arc::new(InForce { version: position, interest, state_version, begins });
+        let decoded = Arc::new(InForce {
+            version: position,
+            interest,
+            subscriptions: manifest.subscriptions,
+            state_version,
+            begins,
+        });
         let manifests = &mut self.known().manifests;
         if manifests.len() >= MANIFESTS_MAX {
             manifests.clear();

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -17,7 +17,7 @@ use super::{
     notes::Examined,
     outside::{MayCall, Outside},
     request::{Runs, WhatIf},
-    run::{Candidate, Fork, LaneId},
+    run::{Candidate, Fork, LaneId, Walked},
     walk::{IsUndone, Walk},
 };
 use crate::{
@@ -78,6 +78,8 @@ pub struct Sources {
     /// Where calls without a recorded answer go, and which are made.
     pub outside: Arc<dyn Outside>,
     pub may_call: MayCall,
+    /// How many more calls may be made; `None`: as many as the request allows.
+    pub calls_left: Option<Arc<AtomicU64>>,
     pub is_undone: IsUndone,
     /// Shared by all that read the same log.
     pub deployments: Arc<Deployments>,
@@ -96,7 +98,8 @@ impl Sources {
         let after = self.first(request)?;
         let mut found = Examination::default();
         let fork = self.fork(request, after, progress)?;
-        let (alone, settled, bound) = self.run(fork, after, self.scan(after, request.through), &mut found.executed)?;
+        let ((alone, settled), bound) =
+            self.run(fork, after, self.scan(after, request.through), &mut found.executed)?;
         (found.bound, found.settled) = (bound, settled);
         let alone: BTreeMap<LaneId, Arc<Examined>> = shared(alone).collect();
         let emits_otherwise = alone.values().any(|examined| !examined.lane.emissions().is_empty());
@@ -104,7 +107,7 @@ impl Sources {
             let differing: BTreeSet<LaneId> = alone.keys().chain(&found.settled).cloned().collect();
             let fork = self.cascading_fork(request, &differing, after, progress)?.beside(&alone);
             let records = self.scan(after, request.through);
-            let (cascade, _, bound) = self.run(fork, after, records, &mut found.executed)?;
+            let ((cascade, _), bound) = self.run(fork, after, records, &mut found.executed)?;
             (found.cascade, found.cascade_bound) = (shared(cascade).collect(), bound);
         } else {
             found.cascade = alone.clone();
@@ -136,7 +139,7 @@ impl Sources {
             Some(emitting) => self.cascading_fork(request, emitting, after, progress)?,
             None => self.fork(request, after, progress)?,
         };
-        let (examined, _, bound) = self.run(fork, after, self.scan(after, request.through), &mut 0)?;
+        let ((examined, _), bound) = self.run(fork, after, self.scan(after, request.through), &mut 0)?;
         bound.map_or(Ok(examined), |bound| Err(ReplayError::Bound(bound.what)))
     }
 
@@ -157,7 +160,7 @@ impl Sources {
         let mut request = request.clone();
         request.selection.keys = vec![key.to_owned()];
         let mut fork = self.fork(&request, after, progress)?;
-        let mut walk = self.walk();
+        let mut walk = self.walk(request.through);
         let records = KeyRecords::new(self, key, &request, after)?;
         fork.run(&mut walk, records)?;
         Ok(fork.into_examined().remove(&(request.handler.clone(), key.to_owned())))
@@ -172,7 +175,7 @@ impl Sources {
         let fork = Fork::alone(request, self.candidate(request)?, after, progress);
         let in_force = self.deployments.in_force(&self.look, after)?;
         let fork = fork.beginning((*in_force).clone(), Arc::clone(&self.deployments));
-        Ok(fork.calling(Arc::clone(&self.outside), self.may_call))
+        Ok(fork.calling(Arc::clone(&self.outside), self.may_call, self.calls_left.clone()))
     }
 
     fn cascading_fork<'a>(
@@ -192,8 +195,8 @@ impl Sources {
         after: Position,
         records: impl Iterator<Item = Result<(Position, Arc<Record>), ReplayError>>,
         executed: &mut u64,
-    ) -> Result<(BTreeMap<LaneId, Examined>, BTreeSet<LaneId>, Option<Bound>), ReplayError> {
-        let mut walk = self.walk();
+    ) -> Result<(Walked, Option<Bound>), ReplayError> {
+        let mut walk = self.walk(fork.through());
         let mut at = after;
         let records = records.inspect(|read| at = read.as_ref().map_or(at, |(position, _)| *position));
         let bound = match fork.run(&mut walk, records) {
@@ -202,12 +205,12 @@ impl Sources {
             Err(error) => return Err(error),
         };
         *executed += fork.executed;
-        let (examined, settled) = fork.into_found();
-        Ok((examined, settled, bound))
+        Ok((fork.into_found(), bound))
     }
 
-    fn walk(&self) -> Walk {
-        Walk::new(Arc::clone(&self.look), Arc::clone(&self.modules), Arc::clone(&self.is_undone))
+    fn walk(&self, through: Position) -> Walk {
+        let is_undone = Arc::clone(&self.is_undone);
+        Walk::new(Arc::clone(&self.look), Arc::clone(&self.modules), is_undone, through)
     }
 
     fn scan(
@@ -233,7 +236,9 @@ impl Sources {
         let executable = executable.map_err(|source| ReplayError::Module { digest: candidate.module, source })?;
         let executable = executable.into_candidate(&manifest);
         let call_time_max = Duration::from_millis(manifest.limits.wall_ms);
-        Ok(Some(Candidate { executable, interest: Interest::new(&manifest.subscriptions), call_time_max }))
+        let Manifest { subscriptions, ordering, .. } = manifest;
+        let interest = Interest::new(&subscriptions);
+        Ok(Some(Candidate { executable, interest, subscriptions, ordering, call_time_max }))
     }
 
     /// The position after which the selected events are.

@@ -3,10 +3,10 @@
 use std::{borrow::Cow, cell::RefCell, collections::BTreeSet, sync::Arc};
 
 use weirgate_host::CallError;
-use weirgate_types::{Commit, Correction, FIRST_STATE_VERSION, Position, RUNTIME_TYPES};
+use weirgate_types::{Commit, Correction, FIRST_STATE_VERSION, Position, RUNTIME_TYPES, Stepped};
 
 use super::{
-    calls::{Asking, ForkCalls},
+    calls::{Asking, ForkCalls, UnmadeCall},
     delivered::{Answers, Delivered, Ran},
     notes::Examined,
     request::{Closed, Facts},
@@ -74,6 +74,9 @@ impl Fork<'_> {
         let mut earlier = Earlier::new();
         for (one, ran) in delivered.iter().zip(ran) {
             let is_open = one.closed().is_none();
+            if !is_open {
+                self.closed(&one.delivery, &one.lane.1, one.at)?;
+            }
             if !is_open && (ran.is_some() || one.is_dropped || self.examined.contains_key(&one.lane)) {
                 self.take(walk, one, ran, &earlier)?;
             }
@@ -351,13 +354,6 @@ impl Fork<'_> {
 
     fn services(&self, walk: &Walk, one: &Delivered<'_>, names: &Names) -> Result<(Services, ForkCalls), ReplayError> {
         let base = HeldState(walk.state(&one.lane)?);
-        let recorded = match one.begun {
-            Some(begun) => {
-                let RecordedCalls { before, own } = walk.calls(begun)?;
-                before.into_iter().chain(own).collect()
-            }
-            None => Vec::new(),
-        };
         let is_own = one.delivery.handler == self.request.handler && one.answers != Answers::Own;
         let given = if is_own { self.outside.answers(&one.delivery)? } else { Vec::new() };
         let candidate = self.candidate.as_ref().filter(|_| is_own && one.answers == Answers::Asked);
@@ -369,10 +365,25 @@ impl Fork<'_> {
             time_max: candidate.call_time_max,
             processor: Arc::clone(&self.processor),
         });
-        let calls = ForkCalls::new(recorded, given, self.request.missing_answers, asking);
+        let calls = ForkCalls::new(recorded_calls(walk, one)?, given, self.request.missing_answers, asking);
         let differs = self.examined.get(&one.lane).map(|examined| examined.lane.shared_state()).unwrap_or_default();
         let state = ForkState::new(Box::new(base), differs, names);
         Ok(((Box::new(state), Box::new(calls.clone())), calls))
+    }
+
+    /// The calls of a delivery that the fork does not have.
+    pub(super) fn calls_of_dropped(
+        &self,
+        walk: &Walk,
+        one: &Delivered<'_>,
+    ) -> Result<Vec<(Position, UnmadeCall)>, ReplayError> {
+        if one.closed() != Some(Closed::Completed) {
+            return Ok(Vec::new());
+        }
+        let is_own = one.delivery.handler == self.request.handler;
+        let given = if is_own { self.outside.answers(&one.delivery)? } else { Vec::new() };
+        let calls = ForkCalls::new(recorded_calls(walk, one)?, given, self.request.missing_answers, None).not_made();
+        Ok(calls.into_iter().map(|call| (one.delivery.position, call)).collect())
     }
 }
 
@@ -392,4 +403,11 @@ fn commit_of<'r>(ended: &Ended, stored: Option<&'r StoredRecord>) -> Result<Opti
     let Some(stored) = stored else { return Ok(None) };
     let commit = stored.record.commit_of(&ended.begun.delivery);
     Ok(Some(commit.ok_or(StorageError::Missing { what: "commit", position: stored.first })?))
+}
+
+/// The calls of a delivery's attempts.
+fn recorded_calls(walk: &Walk, one: &Delivered<'_>) -> Result<Vec<Stepped>, ReplayError> {
+    let Some(begun) = one.begun else { return Ok(Vec::new()) };
+    let RecordedCalls { before, own } = walk.calls(begun)?;
+    Ok(before.into_iter().chain(own).collect())
 }

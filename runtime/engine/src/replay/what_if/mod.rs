@@ -2,6 +2,7 @@
 //! record; only with consent is a host called, and its answer recorded.
 
 mod added;
+mod behind;
 mod calls;
 mod delivered;
 mod deployments;
@@ -33,7 +34,7 @@ use weirgate_host::{OwnProcessor, Processor};
 use weirgate_types::Position;
 
 use super::ReplayError;
-pub use calls::{AnsweredCall, MissingAnswers, UnansweredCall};
+pub use calls::{AnsweredCall, MissingAnswers, UnansweredCall, UnmadeCall};
 pub use deployments::Deployments;
 pub(crate) use deployments::in_force;
 pub use emissions::{Changes, Emission, Emissions, Pairs};

@@ -6,7 +6,7 @@ use serde::Serialize;
 use weirgate_types::{Effects, HandlerName, KeyRepaired, Position, Repaired, StatusWrite};
 
 use super::{
-    calls::{AnsweredCall, UnansweredCall},
+    calls::{AnsweredCall, UnansweredCall, UnmadeCall},
     emissions::Emission,
     held::{Measured, held_bytes},
     lane::Lane,
@@ -43,15 +43,34 @@ impl<T: Serialize> Listed<T> {
         }
     }
 
-    /// Leaves out those of the first that are not wanted.
-    pub fn retain(&mut self, is_wanted: impl FnMut(&T) -> bool) {
-        self.first.retain(is_wanted);
-        self.bytes = self.first.iter().map(held_bytes).fold(0, usize::saturating_add);
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.first.is_empty()
+    }
+}
+
+/// Calls, all of them: they are part of a plan.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
+pub struct Calls {
+    pub all: Vec<(Position, UnmadeCall)>,
+    #[serde(skip)]
+    bytes: usize,
+}
+
+impl Calls {
+    pub fn push(&mut self, call: (Position, UnmadeCall)) {
+        self.bytes = self.bytes.saturating_add(size_of_val(&call)).saturating_add(held_bytes(&call));
+        self.all.push(call);
+    }
+
+    /// Leaves out those that are not wanted.
+    fn retain(&mut self, is_wanted: impl Fn(&(Position, UnmadeCall)) -> bool) {
+        std::mem::take(self).all.into_iter().filter(is_wanted).for_each(|call| self.push(call));
     }
 
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.first.is_empty()
+        self.all.is_empty()
     }
 }
 
@@ -83,7 +102,9 @@ pub struct Notes {
     pub more_subjects: Measured<()>,
     /// Calls that the log holds no answer for, and calls of the log that the fork did not make.
     pub unanswered: Listed<(Position, UnansweredCall)>,
-    pub not_made: Listed<(Position, AnsweredCall)>,
+    pub not_made: Calls,
+    /// Earlier repairs have handed over a part of what they changed: the handler would be given half of it now.
+    pub is_handed_over_in_part: bool,
     /// Calls that this replay made, now or before.
     pub made: Listed<(Position, AnsweredCall)>,
     /// The handler and key whose emission first reached it in another form; `None` where the candidate itself ran.
@@ -199,21 +220,24 @@ impl Examined {
             let (delivery, at, event) = (logged.by, logged.position, logged.event.clone());
             self.lane.compensated(Emission { delivery, index, at, depth: 1, event });
         }
-        let is_handed_over = |(by, call): &(Position, AnsweredCall)| {
-            handed_over.calls_before.iter().any(|one| one.by == *by && one.step == call.step)
-        };
-        self.notes.not_made.retain(|call| !is_handed_over(call));
+        self.notes.is_handed_over_in_part |= handed_over.truncated;
+        let handed_over: BTreeSet<(Position, &str)> =
+            handed_over.calls_before.iter().map(|call| (call.by, call.step.as_str())).collect();
+        self.notes.not_made.retain(|(by, call)| !handed_over.contains(&(*by, call.step.as_str())));
     }
 
     /// A repair brought the key to where the fork is, so what differed on the way is over. Calls that may have changed something, which the
     /// fork did not make and the repair has not handed over, stand: the version that it was made for may have made them, too.
     #[must_use]
     pub fn repaired(self) -> Self {
-        let Notes { from, through, mut not_made, .. } = self.notes;
+        let Notes { from, through, mut not_made, is_handed_over_in_part, .. } = self.notes;
         not_made.retain(|(_, call)| !is_safe(&call.request.method));
         match not_made.is_empty() {
             true => Self::default(),
-            false => Self { notes: Notes { from, through, not_made, ..Notes::default() }, ..Self::default() },
+            false => Self {
+                notes: Notes { from, through, not_made, is_handed_over_in_part, ..Notes::default() },
+                ..Self::default()
+            },
         }
     }
 }
@@ -243,9 +267,11 @@ impl Notes {
     }
 
     /// Notes calls that would not have been made, each once.
-    pub fn unmade(&mut self, calls: Vec<(Position, AnsweredCall)>) {
+    pub fn unmade(&mut self, calls: impl IntoIterator<Item = (Position, UnmadeCall)>) {
+        let of = |(by, call): &(Position, UnmadeCall)| (*by, call.step.clone(), call.request.digest);
+        let mut known: BTreeSet<_> = self.not_made.all.iter().map(of).collect();
         for call in calls.into_iter().filter(|(_, call)| !is_safe(&call.request.method)) {
-            if !self.not_made.first.contains(&call) {
+            if known.insert(of(&call)) {
                 self.not_made.push(call);
             }
         }
@@ -269,5 +295,44 @@ impl Notes {
                 self.path.push(PathStep { event, subject, recorded, fork });
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use weirgate_types::{CallBefore, Digest, StepAnswer, StepRequest};
+
+    use super::*;
+
+    fn charge(by: u64) -> (Position, UnmadeCall) {
+        let request =
+            StepRequest { method: "POST".into(), url: "https://pay.example/charges".into(), digest: Digest([7; 32]) };
+        let answer = StepAnswer { status: 201, headers: Vec::new(), body: Vec::new() };
+        (Position(by), UnmadeCall { step: "charge".into(), request, answer: Some(answer) })
+    }
+
+    #[test]
+    fn all_calls_are_kept_until_they_are_handed_over() {
+        let charges: Vec<_> = (0..1_000).map(charge).collect();
+        let mut examined = Examined::default();
+        examined.notes.unmade(charges.clone());
+        examined.notes.unmade(charges.clone());
+        assert_eq!(examined.notes.not_made.all, charges, "each once");
+        let handed_over = |(by, call): &(Position, UnmadeCall)| CallBefore {
+            by: *by,
+            step: call.step.clone(),
+            method: call.request.method.clone(),
+            url: call.request.url.clone(),
+            status: call.answer.as_ref().map(|answer| answer.status),
+            body: None,
+        };
+        let calls_before = charges.iter().take(990).map(handed_over).collect();
+        let bytes = examined.bytes();
+        examined.settle(&KeyRepaired { calls_before, ..KeyRepaired::default() });
+        assert_eq!(examined.notes.not_made.all, charges[990..]);
+        assert!(!examined.is_same() && examined.bytes() < bytes / 50);
+        let calls_before = charges.iter().map(handed_over).collect();
+        examined.settle(&KeyRepaired { calls_before, ..KeyRepaired::default() });
+        assert!(examined.is_same());
     }
 }

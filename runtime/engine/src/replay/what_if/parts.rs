@@ -176,7 +176,11 @@ impl<'a> Parts<'a> {
             recent.writes.add(Some(last));
         }
         recent.through = newest.get();
-        Ok(recent.writes.last(|write| !is_of(write, own)).cloned())
+        match &recent.writes.0 {
+            // It may have another one before `since`, of which this does not know.
+            [Some(last), _] if is_of(last, own) => stands.last_write(subject, self.through, own, counts),
+            [last, _] => Ok(last.clone()),
+        }
     }
 }
 

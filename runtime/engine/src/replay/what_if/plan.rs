@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 use weirgate_types::{Digest, Event, Position, StateWrite, StatusWrite, TimerSetting, TimerWrite};
 
 use super::{
-    calls::{AnsweredCall, UnansweredCall},
+    calls::{UnansweredCall, UnmadeCall},
     emissions::{Emission, content},
     lane::StatusSides,
     notes::{Examined, Fails},
@@ -38,7 +38,7 @@ pub struct KeyPlan {
     /// Emitted events of the log that the fork does not have: they stay.
     pub stays: Vec<Stays>,
     /// Outbound calls of the log that the fork did not make.
-    pub calls: Vec<(Position, AnsweredCall)>,
+    pub calls: Vec<(Position, UnmadeCall)>,
     /// Subjects whose part another key owns: the last writer by position does.
     pub others: Vec<String>,
     /// Why it cannot be repaired.
@@ -97,7 +97,7 @@ impl KeyPlan {
         let stays =
             |emission: &Emission| Stays { at: emission.at, delivery: emission.delivery, event: emission.event.clone() };
         plan.stays = lane.emissions().only_recorded().into_iter().map(stays).collect();
-        plan.calls.clone_from(&notes.not_made.first);
+        plan.calls.clone_from(&notes.not_made.all);
         Ok(plan)
     }
 
@@ -115,11 +115,11 @@ impl KeyPlan {
         state.is_empty() && status.is_empty() && unset.is_empty() && emitted.is_empty() && timers.is_empty()
     }
 
-    /// Whether there is nothing to do, and nothing to say.
+    /// Whether there is nothing to do, and nothing to decide. A part that another key owns is neither.
     #[must_use]
     pub fn is_nothing(&self) -> bool {
-        let Self { past_timers, others, refused, .. } = self;
-        self.is_empty() && !self.leaves() && past_timers.is_empty() && others.is_empty() && refused.is_none()
+        let Self { past_timers, refused, .. } = self;
+        self.is_empty() && !self.leaves() && past_timers.is_empty() && refused.is_none()
     }
 
     /// Whether something stays that cannot be undone by appending.

@@ -200,10 +200,17 @@ impl Fork<'_> {
             (Some(handed_over), Runs::Candidate(_)) if !is_undone => examined.settle(&handed_over),
             // Its handler would not have been asked to compensate it; of a repair that was undone, that was undone too.
             (Some(_), _) => self.substitutes.insert(position, Substitute { event: None, cause: lane.clone() }),
-            (None, _) => {}
+            // What it has appended is not handed over with what comes now.
+            (None, Runs::Candidate(_)) => {
+                examined.notes.is_handed_over_in_part |= !repaired.effects.emitted.is_empty() && !is_undone;
+            }
+            (None, Runs::Without(_)) => {}
         }
         match self.request.runs {
-            Runs::Without(replay) => examined.notes.unmade(walk.answers_of(replay, lane)?),
+            Runs::Without(replay) => {
+                let answered = walk.answers_of(replay, lane)?.into_iter();
+                examined.notes.unmade(answered.map(|(by, call)| (by, call.into())));
+            }
             Runs::Candidate(_) if lane.0 != self.request.handler || is_undone => {}
             Runs::Candidate(_) if repaired.is_undo => {
                 examined.notes.repairs_left_out.remove(&repaired.replay);

@@ -10,12 +10,14 @@ use std::{
 
 use weirgate_host::Processor;
 use weirgate_types::{
-    Commit, DeliveryId, Deployed, Effects, Event, HandlerName, Interest, Outcome, Position, Record, TimerId,
+    Commit, DeliveryId, Deployed, Effects, Event, HandlerName, Interest, Ordering, Outcome, Position, Record,
+    Subscription, TimerId,
 };
 
 use super::{
     Progress,
     added::Added,
+    behind::Behind,
     delivered::{Delivered, Ran},
     deployments::{AllInForce, Deployments},
     for_later::ForLater,
@@ -37,6 +39,9 @@ pub(super) static NOTHING: Effects =
 /// A handler and key.
 pub type LaneId = (HandlerName, String);
 
+/// What differs, by handler and key, and the keys of the handler that earlier replays have repaired.
+pub type Walked = (BTreeMap<LaneId, Examined>, BTreeSet<LaneId>);
+
 /// The values that earlier deliveries of the same call wrote in the log.
 pub type Earlier = BTreeMap<(LaneId, String), Option<Vec<u8>>>;
 
@@ -54,6 +59,8 @@ pub struct Fork<'a> {
     pub(super) waiting_bytes: usize,
     /// For handlers that are deployed later and begin with the first event of the log.
     for_later: ForLater,
+    /// For events that only the candidate takes.
+    pub(super) behind: Behind,
     pub(super) progress: &'a dyn Progress,
     pub(super) processor: Arc<dyn Processor>,
     pub(super) outside: Arc<dyn Outside>,
@@ -80,6 +87,8 @@ pub struct Fork<'a> {
 pub struct Candidate {
     pub executable: Executable,
     pub interest: Interest,
+    pub subscriptions: Vec<Subscription>,
+    pub ordering: Ordering,
     /// How long an outbound call may take.
     pub call_time_max: Duration,
 }
@@ -102,6 +111,7 @@ impl<'a> Fork<'a> {
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             for_later: ForLater::default(),
+            behind: Behind::default(),
             progress,
             processor: progress.processor(),
             outside: Arc::new(NoOutside),
@@ -120,8 +130,15 @@ impl<'a> Fork<'a> {
 
     /// Calls without a recorded answer go there.
     #[must_use]
-    pub fn calling(self, outside: Arc<dyn Outside>, may_call: MayCall) -> Self {
-        Self { outside, may_call, ..self }
+    pub fn calling(self, outside: Arc<dyn Outside>, may_call: MayCall, left: Option<Arc<AtomicU64>>) -> Self {
+        let calls_left = left.unwrap_or(self.calls_left);
+        Self { outside, may_call, calls_left, ..self }
+    }
+
+    /// The last position that is looked at.
+    #[must_use]
+    pub fn through(&self) -> Position {
+        self.request.through
     }
 
     /// What an earlier pass has kept, which stays in memory.
@@ -171,7 +188,7 @@ impl<'a> Fork<'a> {
     }
 
     /// The same, and keys of the handler that earlier replays have repaired.
-    pub fn into_found(self) -> (BTreeMap<LaneId, Examined>, BTreeSet<LaneId>) {
+    pub fn into_found(self) -> Walked {
         (self.examined, self.settled.into_lanes())
     }
 
@@ -201,6 +218,7 @@ impl<'a> Fork<'a> {
             None if delivered.is_dropped => {
                 examined.notes.begin(delivered.delivery.position);
                 examined.notes.dropped.push(delivered.delivery.position);
+                examined.notes.unmade(self.calls_of_dropped(walk, delivered)?);
                 let stood = delivered.commit.map(|commit| commit.migrated_from.unwrap_or(commit.state_version));
                 examined.state_version = examined.state_version.or(stood);
                 &NOTHING
@@ -231,7 +249,7 @@ impl<'a> Fork<'a> {
         let added = pairs.added.iter().filter(|_| self.cascade.is_some());
         for event in added.filter_map(|index| fork.emitted.get(*index)).collect::<Vec<_>>() {
             let (event, depth) = (event.clone(), delivered.depth.saturating_add(1));
-            let added = Added { event, at: delivered.at, depth, cause: Some(lane.clone()), to: None };
+            let added = Added { event, of: delivered.at, at: delivered.at, depth, cause: Some(lane.clone()), to: None };
             self.for_later.keep(&added)?;
             self.add(added)?;
         }
@@ -267,6 +285,7 @@ impl<'a> Fork<'a> {
         let beside = [
             self.substitutes.bytes(),
             self.for_later.bytes(),
+            self.behind.bytes(),
             self.settled.bytes(),
             self.selected.bytes(),
             self.left_out.bytes(),
@@ -304,6 +323,13 @@ impl<'a> Fork<'a> {
         let mut examined = self.open_lane(&lane);
         examined.lane.released(delivery.position, emitted, position.next());
         self.keep(lane, examined)
+    }
+
+    /// A delivery of the log is closed: events that wait behind it are delivered.
+    pub(super) fn closed(&mut self, delivery: &DeliveryId, key: &str, at: Position) -> Result<(), ReplayError> {
+        let ordering = self.candidate.as_ref().map(|candidate| candidate.ordering);
+        let Some(ordering) = ordering.filter(|_| delivery.handler == self.request.handler) else { return Ok(()) };
+        self.behind.closed(ordering, key, (delivery.position, at)).into_iter().try_for_each(|added| self.add(added))
     }
 
     /// A timer that the fork has not set does not fire there.
@@ -359,6 +385,9 @@ impl Fork<'_> {
                 self.released(position, (delivery, key), emitted)?;
             }
             Record::Repaired(repaired) => self.repaired(walk, position, repaired)?,
+            Record::DeliveryDecided(decided) if decided.command.closes() => {
+                self.closed(&decided.delivery, &decided.key, position)?;
+            }
             _ => {}
         }
         self.open(position, record)

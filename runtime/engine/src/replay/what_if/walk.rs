@@ -46,8 +46,8 @@ const PAGE: usize = 1_024;
 
 type KeyState = BTreeMap<String, Vec<u8>>;
 
-/// Whether a replay's repairs were undone, all of them.
-pub type IsUndone = Arc<dyn Fn(Position) -> Result<bool, StorageError> + Send + Sync>;
+/// Whether a replay's repairs were undone by a position, all of them.
+pub type IsUndone = Arc<dyn Fn(Position, Position) -> Result<bool, StorageError> + Send + Sync>;
 
 /// What is known of a replay that has repaired keys.
 pub struct Asked {
@@ -70,6 +70,8 @@ pub struct Walk {
     states: RefCell<Held>,
     past: RefCell<Past>,
     is_undone: IsUndone,
+    /// The last position that is looked at: what is decided later does not count.
+    through: Position,
     asked: RefCell<KnownAsked>,
 }
 
@@ -105,7 +107,7 @@ pub struct Found {
 }
 
 impl Walk {
-    pub fn new(look: Arc<Look>, modules: Arc<dyn Load>, is_undone: IsUndone) -> Self {
+    pub fn new(look: Arc<Look>, modules: Arc<dyn Load>, is_undone: IsUndone, through: Position) -> Self {
         let inputs = Inputs::new(look.log().clone(), modules, States::History(Arc::clone(&look)));
         Self {
             inputs,
@@ -117,6 +119,7 @@ impl Walk {
             states: RefCell::default(),
             past: RefCell::default(),
             is_undone,
+            through,
             asked: RefCell::default(),
         }
     }
@@ -337,7 +340,8 @@ impl Walk {
             return Err(StorageError::Missing { what: "what-if", position: replay }.into());
         };
         let request: WhatIf = serde_json::from_str(&request).map_err(StorageError::undecodable("a what-if"))?;
-        let asked = Asked { handler, selection: request.selection, is_undone: (self.is_undone)(replay)? };
+        let is_undone = (self.is_undone)(replay, self.through)?;
+        let asked = Asked { handler, selection: request.selection, is_undone };
         let mut known = self.asked.borrow_mut();
         known.bytes = known.bytes.saturating_add(held_bytes(&asked.selection)).saturating_add(2 * size_of::<Asked>());
         Ok(Arc::clone(known.replays.entry(replay).or_insert(Arc::new(asked))))

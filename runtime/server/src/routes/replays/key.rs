@@ -180,7 +180,7 @@ impl LaneItem {
             events_changed: Cut::of(changed.iter().map(both)),
             timers: Cut::of(lane.timers().iter().map(|(name, set)| TimerShown::of(name, set.as_ref()))),
             unanswered_calls: Cut::listed(&notes.unanswered, CallShown::unanswered),
-            unmade_calls: Cut::listed(&notes.not_made, CallShown::answered),
+            unmade_calls: Cut::of(notes.not_made.all.iter().map(CallShown::unmade)),
             made_calls: Cut::listed(&notes.made, CallShown::answered),
         }
     }

@@ -26,7 +26,10 @@ use weirgate_types::Position;
 use super::{
     answers::answer,
     lists::{self, ListSlot},
-    problems::{NoSuchReplay, NoSuchReplayCandidate, ReplayConflict, ReplayRefused, TooManyLists, TooManyReads},
+    problems::{
+        NoSuchReplay, NoSuchReplayCandidate, ReplayConflict, ReplayRefused, TooManyLists, TooManyReads,
+        VerificationRefused,
+    },
     query::{Json, Named, Query, limit},
 };
 use crate::{Problem, app::App};
@@ -92,7 +95,7 @@ pub fn routes() -> OpenApiRouter<App> {
     post, path = "/v1/replays", operation_id = "ask_replay", tag = "replays", request_body = ReplayBody,
     responses(
         (status = 202, description = "Durable; read its progress at `Location`", body = ReplayItem, headers(("location" = String))),
-        NoSuchReplayCandidate, ReplayConflict, ReplayRefused,
+        NoSuchReplayCandidate, ReplayConflict, ReplayRefused, VerificationRefused,
     ),
 )]
 pub async fn ask(State(app): State<App>, Json(body): Json<ReplayBody>) -> Result<Begun, Problem> {

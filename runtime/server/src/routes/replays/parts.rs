@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use utoipa::ToSchema;
-use weirgate_engine::replay::{AnsweredCall, Listed, UnansweredCall};
+use weirgate_engine::replay::{AnsweredCall, Listed, UnansweredCall, UnmadeCall};
 use weirgate_types::{Event, Position, StatusWrite, StepRequest, TimerSetting};
 
 use super::super::{shown::Shown, times::rfc3339};
@@ -119,6 +119,10 @@ impl CallShown {
 
     pub fn answered((event, call): &(Position, AnsweredCall)) -> Self {
         Self::new(*event, &call.step, &call.request, Some(call.answer.status))
+    }
+
+    pub fn unmade((event, call): &(Position, UnmadeCall)) -> Self {
+        Self::new(*event, &call.step, &call.request, call.answer.as_ref().map(|answer| answer.status))
     }
 
     pub fn unanswered((event, call): &(Position, UnansweredCall)) -> Self {

@@ -7,7 +7,7 @@ use weirgate_engine::{
     PlanId, Refusal, TimersAsOf,
     replay::{KeyPlan, Planned, Stays},
 };
-use weirgate_types::{Digest, HandlerName, StateWrite, StatusWrite, TimerSetting, TimerWrite};
+use weirgate_types::{Digest, HandlerName, StateWrite, StatusWrite, TimerSetting};
 
 use super::{
     super::{
@@ -134,7 +134,7 @@ impl KeyPlanItem {
             |write: &StatusWrite| PlannedStatus { subject: write.subject.clone(), status: StatusShown::of(write) };
         let event = |planned: &Planned| EmittedShown::of(planned.delivery, None, &planned.event);
         let stays = |stays: &Stays| EmittedShown::of(stays.delivery, Some(stays.at), &stays.event);
-        let timer = |write: &&TimerWrite| TimerShown::of(&write.name, write.set.as_ref());
+        let timer = |(name, set): &(&str, Option<&TimerSetting>)| TimerShown::of(name, *set);
         let late = |(name, setting): &(&str, &TimerSetting)| TimerShown::of(name, Some(setting));
         let TimersAsOf { pending, past } = plan.timers_as_of(now_ms);
         Self {
@@ -148,7 +148,7 @@ impl KeyPlanItem {
             timers: Cut::of(pending.iter().map(timer)),
             past_timers: Cut::of(past.iter().map(late)),
             stays: Cut::of(plan.stays.iter().map(stays)),
-            calls: Cut::of(plan.calls.iter().map(CallShown::answered)),
+            calls: Cut::of(plan.calls.iter().map(CallShown::unmade)),
             others: Cut::of(plan.others.iter().cloned()),
         }
     }

@@ -172,11 +172,42 @@ fn answers_of_replays_are_records_and_what_they_changed_is_listed() {
     let given = [given(true, "GET", "rate", 1), given(true, "POST", "charge", 2), given(false, "POST", "refund", 3)];
     let calls = ForkCalls::new([stepped("charge", 9, 201)], given, MissingAnswers::Fail, None);
     assert_eq!(status(&ask(&calls, "GET", "rate", 1)), Some(200));
-    let steps = |calls: Vec<AnsweredCall>| calls.into_iter().map(|call| (call.step, call.answer.status)).collect();
+    let steps = |calls: Vec<UnmadeCall>| {
+        calls.into_iter().map(|call| (call.step, call.answer.map_or(0, |answer| answer.status))).collect()
+    };
     let not_made: Vec<(String, u16)> = steps(calls.not_made());
     let named = |step: &str, status| (step.to_owned(), status);
     assert_eq!(not_made, [named("charge", 201), named("charge", 200), named("refund", 200)]);
     assert_eq!(status(&ask(&calls, "POST", "charge", 2)), Some(200));
-    assert_eq!(steps(calls.made()), [named("rate", 200), named("charge", 200)]);
+    assert_eq!(
+        steps(calls.made().into_iter().map(UnmadeCall::from).collect()),
+        [named("rate", 200), named("charge", 200)]
+    );
     assert_eq!(steps(calls.not_made()), [named("charge", 201), named("refund", 200)]);
+}
+
+/// Requests that may have arrived: whoever compensates them has to know.
+#[test]
+fn a_call_without_a_final_answer_is_listed_unless_it_came_to_one_or_is_made_again() {
+    let open = |result| Stepped { result, ..stepped("charge", 1, 0) };
+    let timed_out = || open(StepResult::TimedOut);
+    for (recorded, listed) in [
+        (vec![timed_out()], vec![None]),
+        (vec![open(StepResult::TooLarge)], vec![None]),
+        (vec![timed_out(), timed_out()], vec![None]),
+        (vec![timed_out(), stepped("charge", 1, 503)], vec![Some(503)]),
+        (vec![stepped("charge", 1, 503), stepped("charge", 1, 200)], vec![Some(200)]),
+        (vec![timed_out(), stepped("charge", 2, 200)], vec![None, Some(200)]),
+        (vec![open(StepResult::Denied(String::new()))], vec![]),
+        (vec![open(StepResult::CircuitOpen(7))], vec![]),
+        (vec![open(StepResult::TooManyCalls)], vec![]),
+        (vec![Stepped { request: request("GET", 1), ..timed_out() }], vec![]),
+    ] {
+        let calls = ForkCalls::new(recorded.clone(), [], MissingAnswers::Fail, None);
+        let found: Vec<_> = calls.not_made().into_iter().map(|call| call.answer.map(|answer| answer.status)).collect();
+        assert_eq!(found, listed, "{recorded:?}");
+        assert_eq!(calls.is_as_recorded(), listed.is_empty());
+        drop(ask(&calls, "POST", "charge", 1));
+        assert!(calls.not_made().iter().all(|call| call.request == request("POST", 2)), "{recorded:?}");
+    }
 }

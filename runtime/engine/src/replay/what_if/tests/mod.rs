@@ -13,7 +13,7 @@ use std::{
     sync::Arc,
 };
 
-use weirgate_types::{Digest, Effects, Event, Position, Record, Repaired, ReplayRequested};
+use weirgate_types::{Digest, Effects, Event, Position, Record, Repaired, ReplayRequested, StateWrite};
 
 use super::*;
 use world::{ALL, CANDIDATE, Chance, Handler, Now, REPORTS, TOTALS, World, manifest, name, totals};
@@ -217,5 +217,34 @@ fn with_the_plan_appended_nothing_is_left_but_what_the_plan_listed() {
             let stays: Vec<_> = plan.stays.iter().map(|stays| stays.at).collect();
             assert_eq!(Some(&stays), listed.get(&lane.1), "seed {seed}");
         }
+    }
+}
+
+/// Events that only the candidate takes wait for what is open before them: a key has an order.
+#[test]
+fn an_event_that_only_the_candidate_takes_is_delivered_in_its_place() {
+    let last: Handler = Arc::new(|item, _| {
+        let state = vec![StateWrite { name: "last".into(), value: Some(item.event.data.clone()) }];
+        Effects { state, ..Effects::default() }
+    });
+    let manifest = manifest(TOTALS, r#"number","other"#);
+    let candidate = Candidate { module: Digest([0; 32]), manifest, version: None };
+    let request = WhatIf { runs: Runs::Candidate(candidate), ..request() };
+    for (numbers, stands) in [
+        (&[("number", 1), ("other", 2)][..], Some("2")),
+        (&[("other", 2), ("number", 1)], None),
+        (&[("number", 1), ("other", 2), ("number", 3)], None),
+        (&[("number", 1), ("number", 3), ("other", 2), ("other", 4)], Some("4")),
+    ] {
+        let mut lived = World::new(Arc::clone(&last));
+        lived.accept_together("k", numbers);
+        let examined = lived.examine_as(&request, &last, None);
+        let state = examined.get(&(name(TOTALS), "k".to_owned())).map(|examined| examined.lane.state().clone());
+        let value = state
+            .unwrap_or_default()
+            .remove("last")
+            .flatten()
+            .map(|value| String::from_utf8_lossy(&value).into_owned());
+        assert_eq!(value.as_deref(), stands, "{numbers:?}");
     }
 }

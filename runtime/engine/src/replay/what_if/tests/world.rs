@@ -270,6 +270,17 @@ impl World {
         self.follow(waiting);
     }
 
+    /// Accepts numbers of a key together, each of a type, and then delivers those that a handler takes.
+    pub fn accept_together(&mut self, key: &str, numbers: &[(&str, u64)]) {
+        let mut accepted = VecDeque::new();
+        for (id, (r#type, n)) in numbers.iter().enumerate() {
+            let event = event(id.to_string(), "/numbers", r#type, key, *n);
+            let position = self.stage(&Record::Accepted { event: event.clone(), to: None, at_ms: 0 });
+            accepted.push_back((position, event, 0));
+        }
+        self.follow(accepted);
+    }
+
     /// Delivers events, and what follows from them.
     pub fn follow(&mut self, mut waiting: VecDeque<(Position, Event, u32)>) {
         while let Some((position, event, depth)) = waiting.pop_front() {
@@ -360,7 +371,8 @@ impl World {
             modules: Arc::new(Functions(functions.collect(), candidate.cloned())),
             outside: Arc::new(NoOutside),
             may_call: MayCall::Nothing,
-            is_undone: Arc::new(move |replay| Ok(undone.contains(&replay))),
+            calls_left: None,
+            is_undone: Arc::new(move |replay, _| Ok(undone.contains(&replay))),
             deployments: Arc::default(),
         }
     }
@@ -391,13 +403,15 @@ impl World {
         cascade: Option<&BTreeSet<LaneId>>,
     ) -> (BTreeMap<LaneId, Examined>, BTreeSet<LaneId>) {
         let Sources { look, modules, is_undone, .. } = self.sources(None);
-        let mut walk = Walk::new(look, modules, is_undone);
+        let mut walk = Walk::new(look, modules, is_undone, ALL);
         let candidate = match &request.runs {
             Runs::Candidate(Candidate { manifest, .. }) => {
                 let manifest = Manifest::from_record(manifest).expect("a manifest");
                 let interest = weirgate_types::Interest::new(&manifest.subscriptions);
                 let executable = executable(candidate, &manifest);
-                Some(run::Candidate { executable, interest, call_time_max: std::time::Duration::ZERO })
+                let Manifest { subscriptions, ordering, .. } = manifest;
+                let call_time_max = std::time::Duration::ZERO;
+                Some(run::Candidate { executable, interest, subscriptions, ordering, call_time_max })
             }
             Runs::Without(_) => None,
         };
