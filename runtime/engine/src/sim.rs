@@ -4,6 +4,7 @@
 mod exit;
 mod operators;
 mod replays;
+mod steps;
 mod what_ifs;
 
 use std::{
@@ -16,10 +17,10 @@ use tokio::sync::{Semaphore, oneshot, watch};
 use weirgate_core::{DeliveryRow, Entropy, Limits, Machine, Now};
 use weirgate_history::{History, Identities};
 use weirgate_host::{CallError, Host, Module, ReadState as _};
-use weirgate_log::{Log, LogReader, Storage};
+use weirgate_log::{Epochs, Log, LogReader, Storage};
 use weirgate_types::{
     AttemptFailure, Carried, Correction, DeliveryId, Deployed, Digest, Effects, Event, FailureKind, HandlerName,
-    HostCall, LogLine, Position, RuntimeVersion, StepAnswer, StepRequest, StepResult, Stepped,
+    HostCall, KeyHasher, LogLine, Position, RuntimeVersion,
 };
 use weirgate_views::Views;
 
@@ -45,13 +46,14 @@ pub use weirgate_history::{Progress, Sizes};
 
 pub use crate::{
     replay::{
-        Attempts, Begun, Candidate, Closed, EndedCall, Executable, Finder, Found, Load, MissingAnswers, Runs,
-        Selection, WhatIf,
+        Attempts, Begun, Candidate, Closed, EndedCall, Executable, Finder, Found, Load, MissingAnswers, ReplayError,
+        Runs, Selection, Services, WhatIf,
     },
     tables::TABLES,
     writer::StepSizes,
 };
 pub use replays::{Hold, Holding};
+pub use steps::Step;
 pub use what_ifs::{KeyRepair, LookedKey, Replay};
 
 /// What an engine runs on.
@@ -81,6 +83,8 @@ pub struct Engine {
     jobs: Receiver<Job>,
     module: Module,
     permits: Arc<Semaphore>,
+    epochs: Arc<Epochs>,
+    keys: KeyHasher,
     handle: Handle,
 }
 
@@ -106,18 +110,6 @@ pub struct Stopping(oneshot::Receiver<()>);
 impl Stopping {
     pub fn has_stopped(&mut self) -> bool {
         self.0.try_recv().is_ok()
-    }
-}
-
-/// A worker waits until a step of its call is durable.
-#[derive(Debug)]
-pub struct Step(Receiver<Result<(), Refusal>>);
-
-impl Step {
-    /// Whether it still waits: neither a reply nor the end of the channel has come.
-    #[must_use]
-    pub fn waits(&self) -> bool {
-        matches!(self.0.try_recv(), Err(crossbeam_channel::TryRecvError::Empty))
     }
 }
 
@@ -207,7 +199,8 @@ impl Engine {
         let host_breakers = Arc::new(HostBreakers::new(Arc::clone(&clock)));
         let machine = Machine::new(limits, Entropy::seeded(seed));
         let delivery = Delivery::new(machine, log.key_hasher(), workers, Arc::clone(&host_breakers));
-        let history = History::open(history, log.reader(), Arc::clone(log.epochs()), log.key_hasher());
+        let (epochs, keys) = (Arc::clone(log.epochs()), log.key_hasher());
+        let history = History::open(history, log.reader(), Arc::clone(&epochs), log.key_hasher());
         let history = history.map_err(|error| Exit::Disk(error.to_string()))?;
         let services = (modules, Arc::default(), host_breakers, Indexing::idle(Arc::new(history)), clock);
         let shared = share(&log, views, commands.clone(), services, &metrics, (&ingress, &space), fault);
@@ -216,7 +209,7 @@ impl Engine {
         writer.set_steps(steps);
         writer.recover(&RuntimeVersion::default())?;
         let permits = Arc::clone(&shared.in_flight);
-        Ok(Self { writer, commands, jobs, module, permits, handle: Handle::new(shared) })
+        Ok(Self { writer, commands, jobs, module, permits, epochs, keys, handle: Handle::new(shared) })
     }
 
     #[must_use]
@@ -313,13 +306,6 @@ impl Engine {
         self.writer.stop();
     }
 
-    /// A call in flight records the answer of a step.
-    #[must_use]
-    pub fn step(&self, call: &Call, step: &str) -> Option<Step> {
-        let answer = StepAnswer { status: 200, headers: Vec::new(), body: Vec::new() };
-        self.answer_step(call, 0, step.to_owned(), answer)
-    }
-
     /// Runs one pass: takes all waiting commands and carries them out.
     ///
     /// # Errors
@@ -366,19 +352,6 @@ impl Engine {
         let items = items.collect();
         let call = CallResult { cpu_us: 1_000, hosts, ..CallResult::of(&job, items) };
         self.tell(Command::CallResult(Box::new(call)));
-    }
-
-    /// An outbound call of an attempt, the one at `index` of the call's items, is answered.
-    #[must_use]
-    pub fn answer_step(&self, call: &Call, index: usize, step: String, answer: StepAnswer) -> Option<Step> {
-        let item = call.0.items.get(index)?;
-        let (reply, recorded) = crossbeam_channel::bounded(1);
-        let (delivery, attempt, result) = (item.delivery.clone(), item.attempt, StepResult::Answered(answer));
-        let request =
-            StepRequest { method: "POST".into(), url: "https://sim.example/".into(), digest: Digest([0; 32]) };
-        let stepped = Stepped { delivery, attempt, step, request, result, requests: 1, previous: None, at_ms: 0 };
-        self.tell(Command::Step { stepped: Box::new(stepped), reply: Some(reply) });
-        Some(Step(recorded))
     }
 
     /// # Errors

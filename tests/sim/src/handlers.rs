@@ -3,8 +3,8 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use weirgate_engine::sim::{Executable, Load};
-use weirgate_host::{Call, ModuleError, ReadState};
+use weirgate_engine::sim::{Executable, Load, Services};
+use weirgate_host::{Call, CallError, ModuleError};
 use weirgate_types::{
     Deployed, Digest, Effects, Event, HandlerName, KEY_REPAIRED, Manifest, Position, StateWrite, StatusWrite,
 };
@@ -12,6 +12,7 @@ use weirgate_types::{
 use crate::{
     Chance,
     attempts::{some_emission, some_timer},
+    calls::Host,
     checks::index_of,
 };
 
@@ -23,6 +24,8 @@ pub const RIGHT: &str = "right";
 pub const ORDER: &str = "order";
 /// What emitted events are called before their number.
 pub const EMITTED: &str = "out.";
+/// A subject whose status has a part that several keys write.
+pub const SHARED: &str = "shared";
 /// Where the last compensation of a key was asked for.
 const COMPENSATED: &str = "compensated";
 /// A setting of versions without the bug.
@@ -36,6 +39,8 @@ pub struct Delivered<'a> {
     pub r#type: &'a str,
     pub position: Position,
     pub wall_ms: u64,
+    /// What its call was answered; 0: it made none.
+    pub answer: u64,
 }
 
 /// The state of a key.
@@ -50,6 +55,17 @@ pub struct Counts {
 #[derive(Debug, Clone, Copy)]
 pub struct Handlers {
     pub seed: u64,
+    /// Whether deliveries call outside.
+    pub has_calls: bool,
+    /// Whether keys share a part of a status.
+    pub shares: bool,
+}
+
+/// The same, as replays execute them.
+#[derive(Debug, Clone)]
+pub struct Modules {
+    pub handlers: Handlers,
+    pub host: Arc<Host>,
 }
 
 impl Counts {
@@ -90,7 +106,7 @@ impl Handlers {
 
     /// What a delivery comes to, and what it makes of the state.
     pub fn handle(self, delivered: Delivered<'_>, is_fixed: bool, counts: &mut Counts) -> Effects {
-        let Delivered { handler, key, r#type, position, wall_ms } = delivered;
+        let Delivered { handler, key, r#type, position, wall_ms, answer } = delivered;
         if r#type == KEY_REPAIRED {
             return Effects { state: vec![write(COMPENSATED, position.0)], ..Effects::default() };
         }
@@ -99,13 +115,14 @@ impl Handlers {
         let is_wrong = chance.one_in(3) && !is_fixed;
         counts.all += 1;
         counts.right += u64::from(!is_wrong);
-        counts.order = counts.order.wrapping_mul(31).wrapping_add(place + 1);
+        counts.order = counts.order.wrapping_mul(31).wrapping_add(place + 1 + answer * 1_000);
         let mut effects = Effects { state: counts.writes(), ..Effects::default() };
         if chance.one_in(2) {
             let (state, data) =
                 (format!("s{}", place % 5), Some(format!("{{\"right\":{},\"order\":{}}}", counts.right, counts.order)));
             let state = if is_wrong { "wrong".to_owned() } else { state };
-            effects.status.push(StatusWrite { subject: key.to_owned(), state, text: String::new(), data });
+            let subject = if self.shares && chance.one_in(3) { SHARED } else { key }.to_owned();
+            effects.status.push(StatusWrite { subject, state, text: String::new(), data });
         }
         let emission = some_emission(&mut chance, handler, key, position);
         effects.emitted.extend(emission.filter(|_| !is_wrong).map(|event| Event { data: data_of(position), ..event }));
@@ -116,23 +133,22 @@ impl Handlers {
     }
 
     fn chance(self, handler: &HandlerName, place: u64) -> Chance {
-        Chance::seeded(self.seed.wrapping_mul(31).wrapping_add(place * 3 + index_of(handler) as u64))
+        Chance::seeded(self.seed.wrapping_mul(41).wrapping_add(place * 3 + index_of(handler) as u64))
     }
+}
 
+impl Modules {
     /// The deliveries of a call: later ones see what earlier ones of their key have written.
-    fn call(self, calls: &[Call<'_>], states: &[&dyn ReadState], is_fixed: bool) -> Vec<Effects> {
+    fn call(&self, calls: &[Call<'_>], services: &[Services], is_fixed: bool) -> Vec<Result<Effects, CallError>> {
         let mut written: BTreeMap<&str, Counts> = BTreeMap::new();
-        let handled = calls.iter().zip(states).map(|(call, state)| {
-            let read = || Counts::read(|name| state.get(name).ok().flatten());
+        let handled = calls.iter().zip(services).map(|(call, services)| {
+            let read = || Counts::read(|name| services.0.get(name).ok().flatten());
+            let (handler, r#type, position) = (&call.delivery.handler, &*call.event.r#type, call.delivery.position);
+            let request = self.handlers.request(handler, r#type, position, is_fixed);
+            let answer = request.map_or(Ok(0), |request| self.host.fetch(call, services, request))?;
             let counts = written.entry(call.key).or_insert_with(read);
-            let delivered = Delivered {
-                handler: &call.delivery.handler,
-                key: call.key,
-                r#type: &call.event.r#type,
-                position: call.delivery.position,
-                wall_ms: call.wall_ms,
-            };
-            self.handle(delivered, is_fixed, counts)
+            let delivered = Delivered { handler, key: call.key, r#type, position, wall_ms: call.wall_ms, answer };
+            Ok(self.handlers.handle(delivered, is_fixed, counts))
         });
         handled.collect()
     }
@@ -178,10 +194,10 @@ pub fn is_fixed_record(deployed: &Deployed) -> bool {
     is_fixed(&Manifest::from_record(&deployed.manifest).unwrap_or_else(|error| panic!("{error}")))
 }
 
-impl Load for Handlers {
+impl Load for Modules {
     fn load_for(&self, _: Digest, manifest: &Manifest) -> Result<Executable, ModuleError> {
-        let (handlers, is_fixed) = (*self, is_fixed(manifest));
-        let call = move |calls: &[Call<'_>], states: &[&dyn ReadState]| handlers.call(calls, states, is_fixed);
+        let (modules, is_fixed) = (self.clone(), is_fixed(manifest));
+        let call = move |calls: &[Call<'_>], services: &[Services]| modules.call(calls, services, is_fixed);
         Ok(Executable::of_function(Arc::new(call), manifest))
     }
 }

@@ -6,6 +6,7 @@
 //! second time, from the records alone.
 
 mod attempts;
+mod calls;
 mod chance;
 mod checks;
 mod clients;

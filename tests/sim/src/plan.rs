@@ -34,6 +34,7 @@ pub struct Rates {
 }
 
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is drawn")]
 pub struct Plan {
     pub seed: u64,
     pub handlers: [Setting; 3],
@@ -48,6 +49,10 @@ pub struct Plan {
     pub takes_corrected: bool,
     /// Whether the receiver of emitted events may be folded again.
     pub folds: bool,
+    /// Whether deliveries call outside.
+    pub has_calls: bool,
+    /// Whether keys share a part of a status.
+    pub shares: bool,
 }
 
 impl std::fmt::Display for Plan {
@@ -60,11 +65,8 @@ impl std::fmt::Display for Plan {
                 kind.name
             )?;
         }
-        writeln!(
-            f,
-            "{} steps, {} keys, what-ifs: {}, folds: {}",
-            self.steps, self.keys, self.has_what_ifs, self.folds
-        )?;
+        writeln!(f, "{} steps, {} keys, what-ifs: {}", self.steps, self.keys, self.has_what_ifs)?;
+        writeln!(f, "folds: {}, calls: {}, shares a status: {}", self.folds, self.has_calls, self.shares)?;
         writeln!(f, "{:?}", self.rates)?;
         writeln!(f, "{:?}", self.limits)?;
         write!(f, "{:?}", self.log)
@@ -100,7 +102,24 @@ impl Plan {
             ..LogOptions::default()
         };
         let (has_what_ifs, takes_corrected) = (chance.one_in(2), chance.one_in(2));
-        let folds = has_what_ifs && !chance.one_in(3);
-        Self { seed, handlers, steps, keys, rates, limits, log, has_what_ifs, takes_corrected, folds }
+        // What else what-ifs are about is drawn beside the history.
+        let mut beside = Chance::seeded(seed ^ 0x5eed);
+        let folds = has_what_ifs && !beside.one_in(3);
+        let has_calls = has_what_ifs && beside.one_in(2);
+        let shares = has_what_ifs && beside.one_in(2);
+        Self {
+            seed,
+            handlers,
+            steps,
+            keys,
+            rates,
+            limits,
+            log,
+            has_what_ifs,
+            takes_corrected,
+            folds,
+            has_calls,
+            shares,
+        }
     }
 }

@@ -48,9 +48,10 @@ impl Load for Host {
     }
 }
 
-/// A handler as a function of the deliveries of a call and of what each of them reads.
+/// A handler as a function of the deliveries of a call, of what each of them reads, and of its outbound calls.
 #[cfg(any(test, feature = "sim"))]
-pub type HandlerFunction = dyn Fn(&[Call<'_>], &[&dyn ReadState]) -> Vec<weirgate_types::Effects> + Send + Sync;
+pub type HandlerFunction =
+    dyn Fn(&[Call<'_>], &[Services]) -> Vec<Result<weirgate_types::Effects, CallError>> + Send + Sync;
 
 #[cfg(any(test, feature = "sim"))]
 struct Function {
@@ -211,9 +212,8 @@ impl Executable {
 #[cfg(any(test, feature = "sim"))]
 impl Function {
     fn run(&self, calls: &[Call<'_>], services: &[Services]) -> Execution {
-        let states: Vec<&dyn ReadState> = services.iter().map(|(state, _)| &**state).collect();
-        let effects = (self.function)(calls, &states);
-        let repeated = effects.into_iter().map(|effects| Repeated { result: Ok(effects), log: Vec::new() });
+        let results = (self.function)(calls, services);
+        let repeated = results.into_iter().map(|result| Repeated { result, log: Vec::new() });
         Execution { repeated: repeated.collect(), ..Execution::default() }
     }
 }

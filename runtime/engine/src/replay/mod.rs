@@ -34,6 +34,8 @@ pub use bundle::{Bundle, BundleError, Ran, collect};
 pub(crate) use check::check;
 pub use check::{Checked, LeftOut};
 pub use compare::{Differs, Part};
+#[cfg(feature = "sim")]
+pub use execute::Services;
 pub use execute::{Executable, Load};
 #[cfg(feature = "sim")]
 pub use find::{Finder, Found};

@@ -1,15 +1,28 @@
 //! What-ifs of a simulated engine, computed and turned into repairs as the thread of what-ifs does it. Handlers are functions.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
-use weirgate_types::{HandlerName, Position, Repaired};
+use crossbeam_channel::Sender;
+use tokio::sync::oneshot;
+use weirgate_host::{BoundSecret, StateError};
+use weirgate_types::{DeliveryId, HandlerName, HostCall, Position, Repaired, StepAnswer, StepRequest};
 
 use super::{Engine, Hold};
 use crate::{
     Audit, Choices, Computed, PlanId, WhatIfProgress,
+    command::Command,
     handle::undone_in,
-    replay::{Examined, LaneId, Load, MayCall, NoOutside, Parts, ReplayError, Sources, WhatIf},
-    what_ifs::{Bounded, InForce, Looked, Made, Part, Repairing, compute_from, has_changed, look, look_at_all},
+    replay::{Examined, LaneId, Load, Outside, Parts, ReplayAnswer, ReplayError, Sources, WhatIf},
+    what_ifs::{
+        Answers, Bounded, InForce, Looked, Made, Part, Repairing, compute_from, has_changed, look, look_at_all,
+        may_call, repaired_parts,
+    },
 };
 
 /// A what-if, or the undo of one, and what it is applied with.
@@ -22,6 +35,51 @@ pub struct Replay {
     pub modules: Arc<dyn Load>,
     /// Whether handlers are asked to compensate what cannot be taken back.
     pub takes_corrected: bool,
+    /// Whether its plan is applied: then it makes the calls that the approver has allowed.
+    pub is_applied: bool,
+    /// Whether it has made a call. It goes no further before the answer is durable: then it is begun again.
+    pub waits: Arc<AtomicBool>,
+}
+
+/// What a replay reaches outside: the answers in the log. It makes one call, and then ends.
+struct Outer {
+    answers: Answers,
+    commands: Sender<Command>,
+    waits: Arc<AtomicBool>,
+}
+
+impl Outside for Outer {
+    fn answers(&self, delivery: &DeliveryId) -> Result<Vec<ReplayAnswer>, StateError> {
+        self.answers.of(delivery)
+    }
+
+    fn permit(&self, _: &HandlerName, _: &str) -> Result<(), u64> {
+        Ok(())
+    }
+
+    fn called(&self, _: &HandlerName, _: Vec<HostCall>) {}
+
+    fn secret(&self, _: &HandlerName, _: &str) -> Option<BoundSecret> {
+        None
+    }
+
+    fn idempotency_key(&self, delivery: &DeliveryId, step: &str) -> String {
+        self.answers.idempotency_key(delivery, step)
+    }
+
+    fn record(
+        &self,
+        delivery: &DeliveryId,
+        step: &str,
+        request: &StepRequest,
+        answer: &StepAnswer,
+    ) -> Result<(), StateError> {
+        let step = Box::new(self.answers.step(delivery, step, request, answer));
+        let audit = Audit { actor: String::new(), reason: String::new() };
+        drop(self.commands.send(Command::StepReplay { step, audit, reply: oneshot::channel().0 }));
+        self.waits.store(true, Ordering::Relaxed);
+        Err(StateError::new("the answer is not durable"))
+    }
 }
 
 /// A key as it was looked at.
@@ -66,7 +124,7 @@ impl Engine {
     pub fn compute(&self, replay: &Replay) -> Result<Computed, ReplayError> {
         let watch = WhatIfProgress::default();
         let progress = Bounded::new(&watch, &replay.request);
-        compute_from(&self.sources(replay), &replay.request, &progress)
+        compute_from(&self.sources(replay)?, &replay.request, &progress)
     }
 
     /// Looks at a key as it stands.
@@ -74,7 +132,7 @@ impl Engine {
     /// # Errors
     /// An input cannot be read.
     pub fn look_at_key(&self, replay: &Replay, lane: LaneId) -> Result<LookedKey, ReplayError> {
-        let (through, examined) = look(&self.sources(replay), &replay.request, &lane, &WhatIfProgress::default())?;
+        let (through, examined) = look(&self.sources(replay)?, &replay.request, &lane, &WhatIfProgress::default())?;
         Ok(LookedKey { lane, through, examined, is_folded: false })
     }
 
@@ -88,7 +146,7 @@ impl Engine {
         emitting: &BTreeSet<LaneId>,
     ) -> Result<Vec<LookedKey>, ReplayError> {
         let watch = WhatIfProgress::default();
-        let (through, lanes) = look_at_all(&self.sources(replay), &replay.request, Some(emitting), &watch)?;
+        let (through, lanes) = look_at_all(&self.sources(replay)?, &replay.request, Some(emitting), &watch)?;
         let of_receivers = lanes.into_iter().filter(|(lane, _)| lane.0 != replay.request.handler);
         let looked = |(lane, examined)| LookedKey { lane, through, examined: Some(examined), is_folded: true };
         Ok(of_receivers.map(looked).collect())
@@ -100,12 +158,12 @@ impl Engine {
     /// An input cannot be read.
     pub fn repair_of(
         &self,
-        replay: &Replay,
+        (replay, computed): (&Replay, &Computed),
         hold: &Hold,
         looked: LookedKey,
         part: u32,
     ) -> Result<KeyRepair, ReplayError> {
-        let sources = self.sources(replay);
+        let sources = self.sources(replay)?;
         let looked = match has_changed(&sources.look, &looked.lane, looked.through)? {
             true if looked.is_folded => return Ok(KeyRepair::Changed),
             true => self.look_at_key(replay, looked.lane)?,
@@ -114,8 +172,11 @@ impl Engine {
         let LookedKey { lane, through, examined: Some(examined), .. } = &looked else { return Ok(KeyRepair::Nothing) };
         let Some(in_force) = self.in_force(&lane.0, replay.takes_corrected) else { return Ok(KeyRepair::Nothing) };
         let Replay { id, request, choices, audit, .. } = replay;
-        // In a history, each key has a status of its own.
-        let parts = Parts::default();
+        let keys = choices.keys.as_ref().map(|keys| keys.iter().map(String::as_str).collect());
+        let parts = match lane.0 == request.handler {
+            true => repaired_parts((self.views(), &self.keys), (*id, request), computed, keys.as_ref())?,
+            false => Parts::default(),
+        };
         let repairing = Repairing { id: *id, request, choices, audit, parts: &parts };
         let looked = Looked { lane, through: *through, examined, part, at_ms: hold.at_ms() };
         Ok(match repairing.record(&sources, &looked, &in_force)? {
@@ -130,11 +191,15 @@ impl Engine {
         Some(InForce { version: item.version, state_version: item.manifest.state_version, takes_corrected })
     }
 
-    fn sources(&self, replay: &Replay) -> Sources {
+    fn sources(&self, replay: &Replay) -> Result<Sources, ReplayError> {
         let look = Arc::new(self.handle.history().look());
-        let (modules, outside) = (Arc::clone(&replay.modules), Arc::new(NoOutside));
+        let sources = (self.views(), self.log(), &self.epochs);
+        let answers = Answers::new(sources, replay.id.replay, &replay.request.handler)?;
+        let outside = Outer { answers, commands: self.commands.clone(), waits: Arc::clone(&replay.waits) };
+        let (modules, outside) = (Arc::clone(&replay.modules), Arc::new(outside));
         let is_undone = undone_in(self.views().clone());
+        let may_call = may_call(&replay.request, replay.is_applied && replay.choices.allow_calls);
         let (calls_left, deployments) = (None, Arc::default());
-        Sources { look, modules, outside, may_call: MayCall::Nothing, calls_left, is_undone, deployments }
+        Ok(Sources { look, modules, outside, may_call, calls_left, is_undone, deployments })
     }
 }

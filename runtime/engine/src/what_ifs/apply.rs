@@ -8,7 +8,8 @@ use std::{
     time::Duration,
 };
 
-use weirgate_types::{HandlerName, Position, ReplayEnd};
+use weirgate_types::{HandlerName, KeyHasher, Position, ReplayEnd};
+use weirgate_views::Views;
 
 use super::{
     Apply, Computed, Known, PlanId, chain,
@@ -116,8 +117,13 @@ pub fn apply(shared: &Arc<Shared>, id: PlanId, known: &Known, asked: &Apply) -> 
         asked.choices.keys.as_ref().map(|keys| keys.iter().map(String::as_str).collect());
     let all = || {
         let planned = known.computed().map(|computed| planned_parts(&computed.examination, request.through));
-        let (planned, repaired) = (planned.unwrap_or_default(), parts(shared, id, known, keys.as_ref())?);
-        let parts = HandlerParts { planned, repaired, of_receivers: Parts::default() };
+        let repaired = match known.computed() {
+            Some(computed) => {
+                repaired_parts((&shared.statuses.views, &shared.keys), (id, request), computed, keys.as_ref())?
+            }
+            None => Parts::default(),
+        };
+        let parts = HandlerParts { planned: planned.unwrap_or_default(), repaired, of_receivers: Parts::default() };
         let calls_left = Arc::new(AtomicU64::new(request.bounds.calls));
         let keys = keys.as_ref();
         Applying { runtime: &runtime, handle: &handle, shared, id, known, request, asked, keys, parts, calls_left }
@@ -158,29 +164,32 @@ fn until_its_end(
     }
 }
 
-/// The parts that the plan's keys write. Those keys are repaired that are approved now, or were before.
-fn parts<'a>(
-    shared: &Shared,
-    id: PlanId,
-    known: &'a Known,
+/// The parts that the plan's keys write. Those keys are repaired that are approved now (`keys`; `None`: all), or were before.
+pub fn repaired_parts<'a>(
+    (views, hasher): (&Views, &KeyHasher),
+    (id, request): (PlanId, &WhatIf),
+    computed: &'a Computed,
     keys: Option<&BTreeSet<&str>>,
 ) -> Result<Parts<'a>, ReplayError> {
-    let Some(computed) = known.computed() else { return Ok(Parts::default()) };
     let is_repaired = |key: &str, examined: &Examined| {
         if examined.notes.fails().is_some() {
             return Ok(false);
         }
         let is_approved = keys.is_none_or(|keys| keys.contains(key));
-        Ok::<_, StorageError>(is_approved || was_repaired(shared, id, &known.request.handler, key)?)
+        Ok::<_, StorageError>(is_approved || was_repaired((views, hasher), id, (&request.handler, key))?)
     };
     let examined = computed.examination.alone.iter().map(|(key, examined)| (key.as_str(), &**examined));
-    Ok(Parts::new(examined, known.request.through, is_repaired)?.repaired_by(id.replay, id.is_undo))
+    Ok(Parts::new(examined, request.through, is_repaired)?.repaired_by(id.replay, id.is_undo))
 }
 
 /// Whether the replay has repaired a key, now or before; of its undo, whether that has taken it back.
-fn was_repaired(shared: &Shared, id: PlanId, handler: &HandlerName, key: &str) -> Result<bool, StorageError> {
-    let of_key = keys::repairs_of_lane(id.replay, id.is_undo, (handler, shared.keys.hash(key)));
-    Ok(!shared.statuses.views.scan_keys(&of_key, None, 1)?.is_empty())
+fn was_repaired(
+    (views, hasher): (&Views, &KeyHasher),
+    id: PlanId,
+    (handler, key): (&HandlerName, &str),
+) -> Result<bool, StorageError> {
+    let of_key = keys::repairs_of_lane(id.replay, id.is_undo, (handler, hasher.hash(key)));
+    Ok(!views.scan_keys(&of_key, None, 1)?.is_empty())
 }
 
 pub struct Applying<'a> {
@@ -342,8 +351,9 @@ impl Applying<'_> {
     /// The handler's keys that emit what the fork does: those that stand as it has them, and those that an earlier application has repaired.
     fn emitting(&self, mut standing: BTreeSet<String>) -> Result<BTreeSet<LaneId>, ReplayError> {
         let computed = self.computed()?;
+        let known = (&self.shared.statuses.views, &self.shared.keys);
         for key in computed.plans.keys() {
-            if !standing.contains(key) && was_repaired(self.shared, self.id, &self.request.handler, key)? {
+            if !standing.contains(key) && was_repaired(known, self.id, (&self.request.handler, key))? {
                 standing.insert(key.clone());
             }
         }

@@ -50,16 +50,21 @@ pub fn planned_parts(examination: &Examination, through: Position) -> Parts<'_> 
     parts
 }
 
+/// Which calls a replay may make that no record has an answer for; `is_allowed`: its plan was approved with calls.
+pub fn may_call(request: &WhatIf, is_allowed: bool) -> MayCall {
+    match (&request.runs, request.missing_answers) {
+        (Runs::Without(_), _) => MayCall::Nothing,
+        _ if is_allowed => MayCall::All,
+        (_, MissingAnswers::Call) => MayCall::Safe,
+        (_, MissingAnswers::Fail | MissingAnswers::Last) => MayCall::Nothing,
+    }
+}
+
 /// What a replay reads. Waits until the history is indexed. Calls without a recorded answer are made where the request says so, or
 /// where the approver of its plan does.
 pub fn sources(shared: &Arc<Shared>, known: &Known, calls_allowed: bool) -> Result<Sources, ReplayError> {
     let Known { request, watch, id, .. } = known;
-    let may_call = match (&request.runs, request.missing_answers) {
-        (Runs::Without(_), _) => MayCall::Nothing,
-        _ if calls_allowed => MayCall::All,
-        (_, MissingAnswers::Call) => MayCall::Safe,
-        (_, MissingAnswers::Fail | MissingAnswers::Last) => MayCall::Nothing,
-    };
+    let may_call = may_call(request, calls_allowed);
     let outside = Arc::new(Live::new(shared, id.replay, &request.handler)?);
     loop {
         let look = Arc::new(shared.indexing.history.look());

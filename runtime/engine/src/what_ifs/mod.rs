@@ -33,13 +33,17 @@ use crate::{
 };
 pub use apply::Applied;
 #[cfg(feature = "sim")]
-pub use compute::compute_from;
+pub use apply::repaired_parts;
+#[cfg(feature = "sim")]
+pub use compute::{compute_from, may_call};
 pub use due::TimersAsOf;
 #[cfg(feature = "sim")]
 pub use fold::look_at_all;
 pub use known::{Apply, Computed, Known};
 use known::{Replays, Task, Worker};
 pub use mark::KnownMark;
+#[cfg(feature = "sim")]
+pub use outside::Answers;
 pub use plan_id::PlanId;
 #[cfg(feature = "sim")]
 pub use repair::{InForce, Looked, Made, Part, Repairing, has_changed, look};

@@ -7,7 +7,9 @@ use std::sync::{
 
 use tokio::sync::oneshot;
 use weirgate_host::{BoundSecret, StateError};
+use weirgate_log::{Epochs, LogReader};
 use weirgate_types::{DeliveryId, HandlerName, HostCall, Position, Record, ReplayAnswered, StepAnswer, StepRequest};
+use weirgate_views::Views;
 
 use crate::{
     Audit, Refusal, StorageError,
@@ -21,29 +23,49 @@ use crate::{
 /// See the module documentation.
 pub struct Live {
     shared: Arc<Shared>,
-    replay: Position,
-    /// Whether any answer is known for the handler: most have none, and need no look-up.
-    has_answers: AtomicBool,
+    answers: Answers,
 }
 
-impl Live {
-    pub fn new(shared: &Arc<Shared>, replay: Position, handler: &HandlerName) -> Result<Self, StorageError> {
-        let some = shared.statuses.views.scan_keys(&keys::answers_for(handler), None, 1)?;
-        Ok(Self { shared: Arc::clone(shared), replay, has_answers: AtomicBool::new(!some.is_empty()) })
+/// The answers that replays got, as far as they count for one of them.
+pub struct Answers {
+    views: Views,
+    log: LogReader,
+    epochs: Arc<Epochs>,
+    replay: Position,
+    /// Whether any answer is known for the handler: most have none, and need no look-up.
+    is_any: AtomicBool,
+}
+
+impl Answers {
+    pub fn new(
+        (views, log, epochs): (&Views, &LogReader, &Arc<Epochs>),
+        replay: Position,
+        handler: &HandlerName,
+    ) -> Result<Self, StorageError> {
+        let some = views.scan_keys(&keys::answers_for(handler), None, 1)?;
+        let is_any = AtomicBool::new(!some.is_empty());
+        Ok(Self { views: views.clone(), log: log.clone(), epochs: Arc::clone(epochs), replay, is_any })
+    }
+
+    /// Those for a delivery.
+    pub fn of(&self, delivery: &DeliveryId) -> Result<Vec<ReplayAnswer>, StateError> {
+        if !self.is_any.load(Ordering::Relaxed) {
+            return Ok(Vec::new());
+        }
+        self.read(delivery).map_err(StateError::new)
     }
 
     /// The answers for a delivery, the newest first. Those of a replay that was only looked at do not count, and those of one that was
     /// undone no longer.
     fn read(&self, delivery: &DeliveryId) -> Result<Vec<ReplayAnswer>, StorageError> {
-        let statuses = &self.shared.statuses;
         let mut answers = Vec::new();
-        for (key, value) in statuses.views.scan(&keys::answers_of(delivery), None, usize::MAX)?.into_iter().rev() {
+        for (key, value) in self.views.scan(&keys::answers_of(delivery), None, usize::MAX)?.into_iter().rev() {
             let row = keys::last_position(&key).zip(keys::value_position(&value));
             let (position, replay) = row.ok_or_else(|| StorageError::row("the position of an answer"))?;
             if replay != self.replay && !self.counts(replay)? {
                 continue;
             }
-            let Some((_, Record::ReplayAnswered(answered))) = statuses.log.read(position)? else {
+            let Some((_, Record::ReplayAnswered(answered))) = self.log.read(position)? else {
                 return Err(StorageError::Missing { what: "answer", position });
             };
             let ReplayAnswered { step, request, answer, .. } = answered;
@@ -53,18 +75,38 @@ impl Live {
     }
 
     fn counts(&self, replay: Position) -> Result<bool, StorageError> {
-        let value = self.shared.statuses.views.get(&keys::replay(replay))?;
+        let value = self.views.get(&keys::replay(replay))?;
         let row = value.map(|value| ReplayRow::decode(&value)).transpose()?;
         Ok(row.is_some_and(|row| row.approved.is_some() && row.state != ReplayState::Undone))
+    }
+
+    /// The replay's own: the called system has to tell its call from that of the delivery. It is the same after a crash.
+    pub fn idempotency_key(&self, delivery: &DeliveryId, step: &str) -> String {
+        format!("{}/r{}/{delivery}/{step}", self.epochs.at(self.replay), self.replay)
+    }
+
+    /// What stores an answer of the replay.
+    pub fn step(&self, delivery: &DeliveryId, step: &str, request: &StepRequest, answer: &StepAnswer) -> ReplayStep {
+        ReplayStep::Answer {
+            replay: self.replay,
+            delivery: delivery.clone(),
+            step: step.to_owned(),
+            request: request.clone(),
+            answer: answer.clone(),
+        }
+    }
+}
+
+impl Live {
+    pub fn new(shared: &Arc<Shared>, replay: Position, handler: &HandlerName) -> Result<Self, StorageError> {
+        let sources = (&shared.statuses.views, &shared.statuses.log, &shared.epochs);
+        Ok(Self { shared: Arc::clone(shared), answers: Answers::new(sources, replay, handler)? })
     }
 }
 
 impl Outside for Live {
     fn answers(&self, delivery: &DeliveryId) -> Result<Vec<ReplayAnswer>, StateError> {
-        if !self.has_answers.load(Ordering::Relaxed) {
-            return Ok(Vec::new());
-        }
-        self.read(delivery).map_err(StateError::new)
+        self.answers.of(delivery)
     }
 
     fn permit(&self, handler: &HandlerName, host: &str) -> Result<(), u64> {
@@ -82,9 +124,8 @@ impl Outside for Live {
         self.shared.secrets.of(handler, name).cloned()
     }
 
-    /// The replay's own: the called system has to tell its call from that of the delivery. It is the same after a crash.
     fn idempotency_key(&self, delivery: &DeliveryId, step: &str) -> String {
-        format!("{}/r{}/{delivery}/{step}", self.shared.epochs.at(self.replay), self.replay)
+        self.answers.idempotency_key(delivery, step)
     }
 
     /// Called on the thread of what-ifs, which waits.
@@ -96,19 +137,13 @@ impl Outside for Live {
         answer: &StepAnswer,
     ) -> Result<(), StateError> {
         let (reply, durable) = oneshot::channel();
-        let step = ReplayStep::Answer {
-            replay: self.replay,
-            delivery: delivery.clone(),
-            step: step.to_owned(),
-            request: request.clone(),
-            answer: answer.clone(),
-        };
+        let step = self.answers.step(delivery, step, request, answer);
         let audit = Audit { actor: String::new(), reason: String::new() };
         let command = Command::StepReplay { step: Box::new(step), audit, reply };
         let stopped = || StateError::new(Refusal::Stopped);
         self.shared.commands.send(command).map_err(|_| stopped())?;
         durable.blocking_recv().map_err(|_| stopped())?.map_err(StateError::new)?;
-        self.has_answers.store(true, Ordering::Relaxed);
+        self.answers.is_any.store(true, Ordering::Relaxed);
         Ok(())
     }
 }

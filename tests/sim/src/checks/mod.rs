@@ -57,6 +57,10 @@ pub enum Rule {
     Repairs,
     /// A receiver that was folded again stands as if it had had the right events from the beginning; one that was not named stands as it was.
     Folds,
+    /// A replay makes the calls that were consented to, each once, and uses the answers that the log has.
+    Calls,
+    /// The last writer by position owns a part of a status that several keys write.
+    Shared,
     /// Timers fire when they are due, once.
     Timers,
     /// The time of records never decreases, and no wait is too long.

@@ -169,7 +169,10 @@ impl Walk<'_> {
             } else if commit.handler == *self.receiver {
                 if !self.dropped.contains(&commit.event) {
                     let r#type = history.event_at(commit.event).r#type.clone();
-                    self.deliver(&commit.key, &r#type, commit.event, commit.version);
+                    let is_fixed = self.deployments.get(&commit.version).is_some_and(|one| one.is_fixed);
+                    let request = self.handlers.request(self.receiver, &r#type, commit.event, is_fixed);
+                    let answer = request.and_then(|request| history.answer_of(&commit.delivery(), &request, None));
+                    self.deliver(&commit.key, &r#type, (commit.event, answer.unwrap_or(0)), commit.version);
                 }
                 let stand = self.stands.entry(commit.key.clone()).or_default();
                 stand.recorded = stand.recorded.with(&commit.effects.state);
@@ -194,7 +197,8 @@ impl Walk<'_> {
         if !is_of_right && !self.undone.contains(&one.replay) {
             stand.is_unknown |= stand.counts != stand.recorded;
             stand.counts = stand.counts.with(&one.effects.state);
-            stand.status = one.effects.status.last().cloned().or_else(|| stand.status.take());
+            let own = one.effects.status.iter().rfind(|write| write.subject == one.key);
+            stand.status = own.cloned().or_else(|| stand.status.take());
             if one.unset.contains(&one.key) {
                 stand.status = None;
             }
@@ -217,6 +221,7 @@ impl Walk<'_> {
             r#type: &event.r#type,
             position: commit.event,
             wall_ms: 0,
+            answer: 0,
         };
         let is_fixed = candidate.is_some_and(|one| one.is_fixed);
         let right = match is_taken {
@@ -243,15 +248,16 @@ impl Walk<'_> {
 
     fn deliver_added(&mut self, event: &Event) {
         if let Some(version) = self.in_force {
-            self.deliver(event.key(), &event.r#type, Position::ZERO, version);
+            self.deliver(event.key(), &event.r#type, (Position::ZERO, 0), version);
         }
     }
 
-    fn deliver(&mut self, key: &str, r#type: &str, position: Position, version: Position) {
+    fn deliver(&mut self, key: &str, r#type: &str, (position, answer): (Position, u64), version: Position) {
         let is_fixed = self.deployments.get(&version).is_some_and(|one| one.is_fixed);
-        let delivered = Delivered { handler: self.receiver, key, r#type, position, wall_ms: 0 };
+        let delivered = Delivered { handler: self.receiver, key, r#type, position, wall_ms: 0, answer };
         let stand = self.stands.entry(key.to_owned()).or_default();
         let effects = self.handlers.handle(delivered, is_fixed, &mut stand.counts);
-        stand.status = effects.status.into_iter().last().or_else(|| stand.status.take());
+        let own = effects.status.into_iter().rfind(|write| write.subject == key);
+        stand.status = own.or_else(|| stand.status.take());
     }
 }

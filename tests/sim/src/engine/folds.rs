@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use weirgate_engine::{
     Choices, Computed, ReplayRow, ReplayStep,
     replay::LaneId,
-    sim::{Candidate, Replay, Runs, WhatIf},
+    sim::{Candidate, MissingAnswers, Replay, Runs, WhatIf},
 };
 use weirgate_types::{HandlerName, Position, Record, Repaired, ReplayApproved, ReplayEnd};
 
@@ -33,7 +33,13 @@ impl History<'_> {
         receivers.dedup();
         let is_whole = computed.examination.cascade_bound.is_none();
         let is_named = undoes || is_whole && !receivers.is_empty() && self.chance.one_in(2);
-        Choices { fold_again: if is_named { receivers } else { Vec::new() }, ..Choices::default() }
+        let allow_calls = self.plan.has_calls && !undoes && self.chance.one_in(2);
+        // Some keys first.
+        let is_part = !undoes && self.plan.shares && self.chance.one_in(3);
+        let mut some: Vec<String> = computed.plans.keys().cloned().collect();
+        some.retain(|_| self.chance.one_in(2));
+        let keys = is_part.then_some(some);
+        Choices { fold_again: if is_named { receivers } else { Vec::new() }, allow_calls, keys, ..Choices::default() }
     }
 
     /// What the newest approval chose.
@@ -45,25 +51,33 @@ impl History<'_> {
         Ok(serde_json::from_str(choices).map_err(unreadable)?)
     }
 
-    pub(super) fn begin_applying(&mut self, replay: Replay) -> Result<Applying, Stop> {
-        let computed = self.compute(&replay)?;
+    /// `None`: it waits for the answer of a call.
+    pub(super) fn begin_applying(
+        &mut self,
+        replay: Replay,
+        approved: Option<Position>,
+    ) -> Result<Option<Applying>, Stop> {
+        let Some(computed) = self.compute(&replay)? else { return Ok(None) };
+        let replay = Replay { is_applied: true, ..replay };
         let handler = &replay.request.handler;
-        let own = computed.plans.keys().map(|key| (handler.clone(), key.clone()));
+        let is_asked_for = |key: &&String| replay.choices.keys.as_ref().is_none_or(|keys| keys.contains(*key));
+        let own = computed.plans.keys().filter(is_asked_for).map(|key| (handler.clone(), key.clone()));
         let of_receivers = computed.receivers.keys().filter(|_| replay.id.is_undo).cloned();
-        Ok(Applying {
+        Ok(Some(Applying {
             version: match &replay.request.runs {
                 Runs::Candidate(candidate) => candidate.version.unwrap_or_default(),
                 Runs::Without(_) => Position::ZERO,
             },
             left: own.chain(of_receivers).map(|lane| (lane, 0)).collect(),
-            standing: BTreeSet::default(),
-            refused: BTreeSet::default(),
+            standing: BTreeSet::new(),
+            refused: BTreeSet::new(),
             settled: self.settled(handler),
-            folded: BTreeSet::default(),
+            folded: BTreeSet::new(),
             appended: None,
+            approved,
             computed,
             replay,
-        })
+        }))
     }
 
     /// Puts the next key of the receiver on hold. When there is none, the replay ends.
@@ -79,15 +93,21 @@ impl History<'_> {
             return Ok(());
         };
         if item.checkpoint >= appended {
-            let emitting = applying.computed.emitting(applying.own_standing());
-            let looked = self.engine.look_at_receivers(&applying.replay, &emitting).map_err(unreadable)?;
+            let mut standing = applying.own_standing();
+            standing.extend(self.repaired_before(&applying));
+            let emitting = applying.computed.emitting(standing);
+            let looked = self.engine.look_at_receivers(&applying.replay, &emitting);
+            let Some(looked) = self.unless_it_waits(&applying.replay, looked)? else {
+                self.repairs.what_ifs.applying = Some(applying);
+                return Ok(());
+            };
             let named = &applying.replay.choices.fold_again;
             let mut looked: Vec<_> = looked.into_iter().filter(|one| named.contains(&one.lane().0)).collect();
             self.check_others_stand(&applying, &looked.iter().map(|one| one.lane().1.clone()).collect::<Vec<_>>())?;
             looked.retain(|one| !applying.folded.contains(one.lane()));
             if looked.is_empty() {
                 // It is kept for the rules.
-                drop(self.engine.step_replay(ReplayStep::End { replay, end: ReplayEnd::Applied }, audit()));
+                drop(self.engine.step_replay(ReplayStep::End { replay, end: applying.end() }, audit()));
             } else {
                 let one = looked.swap_remove(self.chance.index(looked.len()));
                 self.hold(RECEIVER, one.lane().1.clone(), Some(one));
@@ -95,6 +115,15 @@ impl History<'_> {
         }
         self.repairs.what_ifs.applying = Some(applying);
         Ok(())
+    }
+
+    /// Keys of the plan that are not approved now, and were repaired upon an earlier approval.
+    fn repaired_before(&self, applying: &Applying) -> Vec<LaneId> {
+        let Replay { request, choices, .. } = &applying.replay;
+        let is_left = |key: &String| choices.keys.as_ref().is_some_and(|keys| !keys.contains(key));
+        let repaired = self.settled(&request.handler);
+        let before = applying.computed.plans.keys().filter(|key| is_left(key) && repaired.contains(*key));
+        before.map(|key| (request.handler.clone(), key.clone())).collect()
     }
 
     /// Deliveries without order overlap: the later commit wins.
@@ -121,11 +150,16 @@ impl History<'_> {
 
     /// Nothing else goes on: the receiver stands as if it had had the right events from the beginning, also in the browser; and to ask about
     /// it again finds nothing to do.
-    pub(super) fn check_receiver(&self, replay: &Replay) -> Result<(), Stop> {
-        let Some(applying) = self.repairs.what_ifs.applying.as_ref().filter(|applying| applying.replay.id == replay.id)
-        else {
+    pub(super) fn check_receiver(&mut self, replay: &Replay) -> Result<(), Stop> {
+        let Some(applying) = self.repairs.what_ifs.applying.take().filter(|one| one.replay.id == replay.id) else {
             return Ok(());
         };
+        let checked = self.check_receiver_of(&applying, replay);
+        self.repairs.what_ifs.applying = Some(applying);
+        checked
+    }
+
+    fn check_receiver_of(&mut self, applying: &Applying, replay: &Replay) -> Result<(), Stop> {
         if applying.replay.choices.fold_again.is_empty() || !self.is_folded_in_order() {
             return Ok(());
         }
@@ -137,8 +171,10 @@ impl History<'_> {
             }
             self.check_stand(&receiver, &key, &stand)?;
         }
-        let left = self.engine.compute(replay).map_err(unreadable)?.receivers;
-        let left = left.into_iter().find(|(lane, plan)| !plan.is_empty() && !is_refused(&lane.1));
+        let left = self.compute_whole(replay)?.receivers;
+        // What a refused key would emit reaches the receiver in the fork only.
+        let is_whole = applying.refused.is_empty();
+        let left = left.into_iter().find(|(_, plan)| !plan.is_empty() && is_whole);
         check(Rule::Folds, left.is_none(), || format!("replay {} leaves {left:?}", replay.id))?;
         self.check_fold_stands(replay)
     }
@@ -161,7 +197,12 @@ impl History<'_> {
         let Some(Record::Deployed(deployed)) = self.record_at(item.version) else { return Ok(()) };
         let candidate =
             Candidate { module: item.digest, manifest: deployed.manifest.clone(), version: Some(item.version) };
-        let request = WhatIf { handler: receiver, runs: Runs::Candidate(candidate), ..replay.request.clone() };
+        let request = WhatIf {
+            handler: receiver,
+            runs: Runs::Candidate(candidate),
+            missing_answers: MissingAnswers::Fail,
+            ..replay.request.clone()
+        };
         let asked = Replay { request, ..replay.clone() };
         let mut plans = self.engine.compute(&asked).map_err(unreadable)?.plans;
         let folded: BTreeSet<&str> = self.folded_by(replay.id.replay).collect();

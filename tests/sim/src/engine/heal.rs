@@ -1,13 +1,16 @@
 //! The end of a history: no more faults, and operators close all waiting deliveries. Nothing may be left; and a replay of
 //! the log gives the same views.
 
-use weirgate_engine::CommandRequest;
-use weirgate_types::{DeliveryId, Mode};
+use std::collections::BTreeMap;
 
-use super::{History, Stop, people::correction};
+use weirgate_engine::CommandRequest;
+use weirgate_types::{DeliveryId, HandlerName, Mode, Record, Written};
+
+use super::{History, Stop, people::correction, repairs};
 use crate::{
     NAMES, Order, Rule, Takes,
     checks::{Life, check, index_of},
+    handlers::{COUNT, Counts},
     plan::name,
 };
 
@@ -168,5 +171,26 @@ impl History<'_> {
             })?;
         }
         Ok(())
+    }
+
+    /// Number of completed deliveries, by handler and key.
+    fn completed(&self) -> BTreeMap<(HandlerName, String), u64> {
+        let mut completed = BTreeMap::new();
+        for (_, record) in &self.records {
+            if let Record::Removed(removed) = record {
+                completed.retain(|(handler, _), _| *handler != removed.handler);
+            }
+            for Written { handler, key, effects, .. } in record.effects() {
+                let Some(write) = effects.state.iter().find(|write| write.name == COUNT) else { continue };
+                let count = completed.entry((handler.clone(), key.to_owned())).or_default();
+                *count = match record {
+                    // The candidate of a what-if may take fewer events.
+                    Record::Repaired(_) if self.plan.has_what_ifs => Counts::read(|_| write.value.clone()).all,
+                    Record::Repaired(_) => *count + repairs::ADDED,
+                    _ => *count + 1,
+                };
+            }
+        }
+        completed
     }
 }

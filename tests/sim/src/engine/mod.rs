@@ -1,6 +1,7 @@
 //! Histories of the engine: its writer with the machine in it, its views, what it publishes and how it recovers, over the
 //! real log.
 
+mod calling;
 mod corrected;
 mod folds;
 pub(crate) mod ground;
@@ -11,13 +12,15 @@ mod people;
 mod rebuilt;
 mod repaired;
 mod repairs;
+mod shared;
 mod stopping;
 mod watching;
 mod what_ifs;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
 };
 
 pub use ground::Stage;
@@ -30,16 +33,17 @@ use weirgate_engine::sim::{Attempted, Call, Engine, Exit};
 use weirgate_testkit::{Crash, Fault, SimStorage};
 use weirgate_types::{
     AttemptFailure, Correction, DeliveryId, Event, FailureClass, FailureKind, HandlerName, HostCall, KeyHasher,
-    Position, Record, Written,
+    Position, Record,
 };
 use weirgate_views::MemoryStore;
 
 use crate::{
     Chance, Checks, Figures, Outcome, Plan, Rule, Takes, Violation,
     attempts::some_failure,
+    calls::Host,
     checks::{Life, check},
     clock,
-    handlers::{self, COUNT, Counts, Delivered, Handlers},
+    handlers::{self, Counts, Delivered, Handlers},
     story,
     trace::Trace,
 };
@@ -86,6 +90,10 @@ struct History<'a> {
     calls: Vec<Call>,
     people: People,
     handlers: Handlers,
+    /// What deliveries call.
+    host: Arc<Host>,
+    /// The attempts of this process that have called it.
+    asked: BTreeSet<(DeliveryId, u32)>,
     repairs: Repairs,
     watching: Watching,
     /// Whether deployments bring schedules.
@@ -124,6 +132,7 @@ fn history_of(stage: &Stage, seed: u64) -> Result<History<'_>, Violation> {
     let mut ground = Ground::new(SimStorage::new(), MemoryStore::default());
     let engine = ground.start(stage, &Setup::of(&plan)).map_err(broken)?;
     let checks = Checks::new(&plan);
+    let handlers = Handlers { seed, has_calls: plan.has_calls, shares: plan.shares };
     Ok(History {
         stage,
         plan,
@@ -134,7 +143,9 @@ fn history_of(stage: &Stage, seed: u64) -> Result<History<'_>, Violation> {
         records: Vec::new(),
         calls: Vec::new(),
         people: People::default(),
-        handlers: Handlers { seed },
+        handlers,
+        host: Arc::default(),
+        asked: BTreeSet::new(),
         repairs: Repairs::default(),
         watching: Watching::default(),
         has_schedules: true,
@@ -326,6 +337,7 @@ impl History<'_> {
             self.figures.crashes += 1;
             self.figures.faults += 1;
             self.calls.clear();
+            self.asked.clear();
             self.people.are_cut_off();
             self.repairs.are_cut_off();
             self.checks.on_hold.clear();
@@ -370,20 +382,28 @@ impl History<'_> {
     /// A call ends: each of its deliveries succeeds, or one in `fails` does not.
     fn end(&mut self, call: Call, fails: u64) {
         let (mut failed, mut counts) = (Vec::new(), BTreeMap::new());
+        let Some(answers) = self.answers(&call) else {
+            // It goes on when what it called is in the log.
+            self.calls.push(call);
+            return;
+        };
         let items: Vec<_> = call.items().collect();
-        let attempted = items.into_iter().map(|(position, _)| {
+        let attempted = items.into_iter().zip(answers).map(|((position, _), answer)| {
             let event = self.event_at(position);
             let (key, r#type) = (event.key().to_owned(), event.r#type.clone());
             let failure = match failed.contains(&KeyHasher::default().hash(&key)) {
                 true => Some(AttemptFailure::found(FailureKind::NotReached, "an earlier one failed")),
-                false => self.chance.one_in(fails).then(|| some_failure(&mut self.chance)),
+                false => {
+                    answer.clone().err().or_else(|| self.chance.one_in(fails).then(|| some_failure(&mut self.chance)))
+                }
             };
+            let answer = answer.unwrap_or_default();
             self.figures.attempts += 1;
             let Some(failure) = failure else {
                 // The writes of an earlier item of the call are visible.
                 let counts = counts.entry(key.clone()).or_insert_with(|| self.counts(call.handler(), &key));
                 let (handler, wall_ms) = (call.handler(), call.wall_ms());
-                let delivered = Delivered { handler, key: &key, r#type: &r#type, position, wall_ms };
+                let delivered = Delivered { handler, key: &key, r#type: &r#type, position, wall_ms, answer };
                 let effects = self.handlers.handle(delivered, call.has_setting(handlers::FIXED), counts);
                 return Attempted { result: Ok(effects), correction: None, log: Vec::new() };
             };
@@ -411,26 +431,5 @@ impl History<'_> {
         let found = index.checked_sub(1).and_then(|index| self.records.get(index));
         let event = found.and_then(|(first, record)| record.event_at(position.0.checked_sub(first.0)?));
         event.unwrap_or_else(|| panic!("no event at {position}"))
-    }
-
-    /// Number of completed deliveries, by handler and key.
-    fn completed(&self) -> BTreeMap<(HandlerName, String), u64> {
-        let mut completed = BTreeMap::new();
-        for (_, record) in &self.records {
-            if let Record::Removed(removed) = record {
-                completed.retain(|(handler, _), _| *handler != removed.handler);
-            }
-            for Written { handler, key, effects, .. } in record.effects() {
-                let Some(write) = effects.state.iter().find(|write| write.name == COUNT) else { continue };
-                let count = completed.entry((handler.clone(), key.to_owned())).or_default();
-                *count = match record {
-                    // The candidate of a what-if may take fewer events.
-                    Record::Repaired(_) if self.plan.has_what_ifs => Counts::read(|_| write.value.clone()).all,
-                    Record::Repaired(_) => *count + repairs::ADDED,
-                    _ => *count + 1,
-                };
-            }
-        }
-        completed
     }
 }

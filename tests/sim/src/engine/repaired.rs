@@ -26,6 +26,7 @@ pub fn content(event: &Event) -> Content {
 
 /// What a key comes to.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is found in another record")]
 struct Fixed {
     counts: Counts,
     status: Option<StatusWrite>,
@@ -41,6 +42,8 @@ struct Fixed {
     is_repaired: bool,
     /// Whether another handler's replay has folded it again: what the fix would come to with that one's events is not known.
     is_folded: bool,
+    /// Whether a call of it has no answer.
+    lacks_answer: bool,
 }
 
 impl History<'_> {
@@ -69,6 +72,7 @@ impl History<'_> {
             self.check_receiver(&asked)?;
         }
         self.check_fixed(&handler, replay)?;
+        self.check_shared(&handler, replay)?;
         let is_undone = self.replay_of(&handler)?.is_some_and(|(_, row)| row.may_request_undo());
         if is_undone && self.chance.one_in(2) {
             drop(self.engine.step_replay(ReplayStep::RequestUndo { replay }, audit()));
@@ -79,6 +83,7 @@ impl History<'_> {
             self.run_dry(passes)?;
             self.check_nothing_left(replay, true)?;
             self.check_receiver_undone(replay)?;
+            self.check_shared_undone(&handler, replay)?;
         }
         Ok(())
     }
@@ -114,6 +119,9 @@ impl History<'_> {
                 self.end(call, 0);
             }
             row = self.replay_of(&name(index))?;
+            if let Some((replay, _)) = row.as_ref().filter(|(_, row)| row.state == ReplayState::AppliedInPart) {
+                self.check_shared(&name(index), *replay)?;
+            }
             if row.as_ref().is_some_and(|(_, row)| row.state == wanted) {
                 return Ok(());
             }
@@ -126,7 +134,7 @@ impl History<'_> {
         let head = self.checks.head;
         let Some(mut asked) = self.asked(replay, is_undo.then_some(head)) else { return Ok(()) };
         asked.request.through = head;
-        let mut computed = self.compute(&asked)?;
+        let mut computed = self.compute_whole(&asked)?;
         if !is_undo {
             computed.receivers.clear();
         }
@@ -142,8 +150,14 @@ impl History<'_> {
         }
         let removes = |record: &Record| matches!(record, Record::Removed(removed) if removed.handler == *handler);
         let was_removed = self.records.iter().any(|(_, record)| removes(record));
+        let applying = self.repairs.what_ifs.applying.as_ref();
+        let is_refused =
+            |key: &str| applying.is_some_and(|one| one.refused.contains(&(handler.clone(), key.to_owned())));
         for (key, fixed) in self.fixed(handler, replay) {
-            if fixed.is_folded {
+            check(Rule::Calls, !fixed.lacks_answer || !fixed.is_repaired, || {
+                format!("{handler} {key} is repaired, and a call of it has no answer: {fixed:?}")
+            })?;
+            if fixed.is_folded || is_refused(key) {
                 continue;
             }
             let counts = self.counts(handler, key);
@@ -175,6 +189,7 @@ impl History<'_> {
     /// By key.
     fn fixed(&self, handler: &HandlerName, replay: Position) -> BTreeMap<&str, Fixed> {
         let (mut keys, mut wrong): (BTreeMap<&str, Fixed>, BTreeSet<Position>) = Default::default();
+        let asked = self.asked(replay, None);
         for (position, record) in &self.records {
             if matches!(record, Record::Deployed(deployed) if !handlers::is_fixed_record(deployed)) {
                 wrong.insert(*position);
@@ -195,7 +210,7 @@ impl History<'_> {
                     *emitted.entry(content(event)).or_default() += 1;
                 }
             }
-            // What-ifs execute functions, which make no calls: those of the log are listed.
+            // Calls of the log that the fix does not make are listed.
             if let Record::Stepped(stepped) = record
                 && stepped.delivery.handler == *handler
             {
@@ -206,10 +221,15 @@ impl History<'_> {
             for commit in commits.filter(|commit| commit.handler == *handler && completed(&commit.outcome)) {
                 let fixed = keys.entry(&commit.key).or_default();
                 let (key, position, r#type) = (commit.key.as_str(), commit.event, &*self.event_at(commit.event).r#type);
-                let delivered = Delivered { handler, key, r#type, position, wall_ms: 0 };
+                let request = self.handlers.request(handler, r#type, position, true);
+                let answer = request.map(|request| self.answer_of(&commit.delivery(), &request, asked.as_ref()));
+                fixed.lacks_answer |= answer == Some(None);
+                let answer = answer.flatten().unwrap_or(0);
+                let delivered = Delivered { handler, key, r#type, position, wall_ms: 0, answer };
                 fixed.is_affected |= wrong.contains(&commit.version) && self.handlers.is_hit(handler, r#type, position);
                 let effects = self.handlers.handle(delivered, true, &mut fixed.counts);
-                fixed.status = effects.status.into_iter().last().or_else(|| fixed.status.take());
+                let own = effects.status.into_iter().rfind(|write| write.subject == key);
+                fixed.status = own.or_else(|| fixed.status.take());
                 for event in effects.emitted {
                     *fixed.emitted.entry(content(&event)).or_default() += 1;
                 }

@@ -9,8 +9,8 @@ use weirgate_engine::{
     sim::{Answer, Hold, Holding, LookedKey},
 };
 use weirgate_types::{
-    Digest, Effects, Event, HandlerName, KEY_REPAIRED, KeyHash, KeyHasher, Position, Record, Repaired, ReplayEnd,
-    StateWrite, StatusWrite,
+    DeliveryId, Digest, Effects, Event, HandlerName, KEY_REPAIRED, KeyHash, KeyHasher, Position, Record, Repaired,
+    ReplayEnd, StateWrite, StatusWrite,
 };
 
 use super::{History, Stop, unreadable, what_ifs::WhatIfs};
@@ -62,6 +62,8 @@ pub struct Repairs {
     index: usize,
     /// Makes the ids of emissions unique.
     made: u64,
+    /// The idempotency keys of replays' calls, each with the replay and the delivery.
+    pub keys: BTreeMap<String, (Position, DeliveryId)>,
 }
 
 impl Repairs {

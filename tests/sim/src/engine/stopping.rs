@@ -58,6 +58,7 @@ impl History<'_> {
             Ground::new(SimStorage::new(), MemoryStore::default()).start(self.stage, &Setup::of(&self.plan))?;
         std::mem::replace(&mut self.engine, nothing).stop();
         self.calls.clear();
+        self.asked.clear();
         self.people.are_cut_off();
         self.repairs.are_cut_off();
         self.checks.on_hold.clear();

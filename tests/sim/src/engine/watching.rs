@@ -9,6 +9,7 @@ use super::{History, Stop, unreadable};
 use crate::{
     Checked, Order, Plan, Rule,
     checks::{Life, check},
+    handlers::SHARED,
 };
 
 #[derive(Default)]
@@ -21,7 +22,8 @@ impl Watching {
     /// They connect to a process that has just started.
     pub fn begin(&mut self, engine: &Engine, plan: &Plan) -> Checked {
         let mut watch = Watch::new(engine.handle().hub().clone());
-        for key in (0..plan.keys).map(|key| format!("k{key}")) {
+        let shared = plan.shares.then(|| SHARED.to_owned());
+        for key in (0..plan.keys).map(|key| format!("k{key}")).chain(shared) {
             let document = watch.add_blocking(&key).map_err(unreadable)?;
             let before = self.version(&key);
             check(Rule::Shown, document.version >= before, || {

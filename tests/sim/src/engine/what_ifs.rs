@@ -11,7 +11,9 @@ use weirgate_engine::{
     replay::{Examination, KeyPlan, LaneId},
     sim::{Candidate, Closed, KeyRepair, MissingAnswers, Replay, Runs, Selection, WhatIf},
 };
-use weirgate_types::{Event, HandlerName, Position, Record, Repaired, ReplayApproved, ReplayEnd, ReplayRequested};
+use weirgate_types::{
+    Event, HandlerName, Position, Record, Repaired, ReplayApproved, ReplayEnd, ReplayRequested, StatusWrite,
+};
 
 use super::{
     History, Stop,
@@ -21,13 +23,15 @@ use super::{
 use crate::{
     Rule,
     checks::{check, index_of},
-    handlers,
+    handlers::{self, Modules, SHARED},
     plan::name,
 };
 
 /// A replay that is being applied, or undone.
 pub struct Applying {
     pub replay: Replay,
+    /// Its approval.
+    pub approved: Option<Position>,
     /// The version that was approved to handle the keys.
     pub version: Position,
     /// The keys of the plan that are left, each with the number of its next record.
@@ -48,8 +52,8 @@ pub struct Applying {
 pub struct WhatIfs {
     /// Lost with the process, and computed again.
     pub applying: Option<Applying>,
-    /// What each was found to come to, by the end of its range and the number of replays that were undone by then.
-    found: BTreeMap<(PlanId, Position, usize), Examination>,
+    /// What each was found to come to, by the end of its range, and how many replays were undone and calls of it answered by then.
+    found: BTreeMap<(PlanId, Position, usize, usize), Examination>,
     /// No replay is cancelled any more.
     pub is_last: bool,
 }
@@ -71,6 +75,14 @@ impl WhatIfs {
 }
 
 impl Applying {
+    /// How it ends when nothing is left to be done.
+    pub fn end(&self) -> ReplayEnd {
+        match &self.replay.choices.keys {
+            Some(keys) if keys.len() < self.computed.plans.len() => ReplayEnd::InPart,
+            _ => ReplayEnd::Applied,
+        }
+    }
+
     /// What was approved of a key.
     fn plan(&self, lane: &LaneId) -> Option<&KeyPlan> {
         match lane.0 == self.replay.request.handler {
@@ -91,11 +103,19 @@ impl Applying {
 
 /// A key of which nothing has come since its plan was approved gets what that says.
 fn check_approved(plan: Option<&KeyPlan>, repaired: &Repaired) -> Result<(), Stop> {
+    if plan.is_some_and(|plan| plan.needs.is_some()) {
+        // What its call is answered was approved.
+        return Ok(());
+    }
     let plan = plan.cloned().unwrap_or_default();
     let (effects, data) = (&repaired.effects, |event: &Event| (event.r#type.clone(), event.data.clone()));
+    // A part that keys share is compared when nothing goes on any more: another key may have written it since.
+    let own =
+        |status: &[StatusWrite]| status.iter().filter(|write| write.subject != SHARED).cloned().collect::<Vec<_>>();
+    let own_unset = |unset: &[String]| unset.iter().filter(|subject| *subject != SHARED).cloned().collect::<Vec<_>>();
     let is_same = effects.state == plan.state
-        && effects.status == plan.status
-        && repaired.unset == plan.unset
+        && own(&effects.status) == own(&plan.status)
+        && own_unset(&repaired.unset) == own_unset(&plan.unset)
         && effects.emitted.iter().map(data).eq(plan.emitted.iter().map(|planned| data(&planned.event)));
     Ok(check(Rule::Repairs, is_same, || {
         format!("{} is repaired with {repaired:?}, and approved was {plan:?}", repaired.key)
@@ -119,7 +139,9 @@ impl History<'_> {
                 ReplayStep::End { replay, end: ReplayEnd::InPart }
             }
             ReplayState::Applying => return self.apply_next(replay, &row),
-            _ if row.is_in_part() && self.chance.one_in(3) => return self.approve(replay, row.undoes),
+            _ if row.is_in_part() && (self.repairs.what_ifs.is_last || self.chance.one_in(3)) => {
+                return self.approve(replay, row.undoes);
+            }
             _ if row.may_request_undo() && self.chance.one_in(2) => ReplayStep::RequestUndo { replay },
             _ if row.may_end(ReplayEnd::UndoCancelled) && self.chance.one_in(10) => {
                 ReplayStep::End { replay, end: ReplayEnd::UndoCancelled }
@@ -142,7 +164,7 @@ impl History<'_> {
             handler: handler.clone(),
             runs: Runs::Candidate(candidate),
             selection: Selection { outcome: Some(Closed::Completed), ..Selection::default() },
-            missing_answers: MissingAnswers::Fail,
+            missing_answers: self.missing_answers(),
             bounds: weirgate_engine::replay::Bounds::default(),
             through: self.checks.head,
             asked_at_ms: 0,
@@ -150,6 +172,14 @@ impl History<'_> {
         let request = serde_json::to_string(&request).map_err(unreadable)?;
         drop(self.engine.step_replay(ReplayStep::Request { handler: handler.clone(), request }, audit()));
         Ok(())
+    }
+
+    fn missing_answers(&mut self) -> MissingAnswers {
+        match self.chance.below(if self.plan.has_calls { 4 } else { 1 }) {
+            0 => MissingAnswers::Fail,
+            1 => MissingAnswers::Last,
+            _ => MissingAnswers::Call,
+        }
     }
 
     /// Approves a plan, or that of its undo, as far as the log goes.
@@ -163,7 +193,8 @@ impl History<'_> {
         if version.is_some() && version != self.in_force(&handler) {
             return self.ask_what_if(&handler);
         }
-        let (computed, through) = (self.compute(&asked)?, asked.request.through);
+        let through = asked.request.through;
+        let Some(computed) = self.compute(&asked)? else { return Ok(()) };
         let plan = computed.digest;
         let choices = serde_json::to_string(&self.chosen(&computed, undoes)).map_err(unreadable)?;
         let step = ReplayStep::Approve { replay, plan, through, choices, undoes, version };
@@ -186,7 +217,8 @@ impl History<'_> {
             return Ok(());
         }
         let id = PlanId { replay, is_undo: row.undoes };
-        let applying = self.repairs.what_ifs.applying.take().filter(|applying| applying.replay.id == id);
+        let applying = self.repairs.what_ifs.applying.take();
+        let applying = applying.filter(|applying| (applying.replay.id, applying.approved) == (id, row.approved));
         let applying = match applying {
             Some(applying) => applying,
             None => {
@@ -195,7 +227,8 @@ impl History<'_> {
                     return Ok(());
                 };
                 asked.choices = self.choices(row)?;
-                self.begin_applying(asked)?
+                let Some(applying) = self.begin_applying(asked, row.approved)? else { return Ok(()) };
+                applying
             }
         };
         let keys: Vec<_> = applying.left.keys().cloned().collect();
@@ -206,12 +239,17 @@ impl History<'_> {
         }
         match self.chance.pick(&keys) {
             Some(lane) => {
-                let looked = self.engine.look_at_key(&applying.replay, lane.clone()).map_err(unreadable)?;
-                self.hold(index_of(&lane.0), lane.1.clone(), Some(looked));
+                let looked = self.engine.look_at_key(&applying.replay, lane.clone());
+                if let Some(looked) = self.unless_it_waits(&applying.replay, looked)? {
+                    self.hold(index_of(&lane.0), lane.1.clone(), Some(looked));
+                }
             }
             None if !row.undoes && !applying.replay.choices.fold_again.is_empty() => return self.fold_next(applying),
             None => {
-                let end = if row.undoes { ReplayEnd::Undone } else { ReplayEnd::Applied };
+                let end = match row.undoes {
+                    true => ReplayEnd::Undone,
+                    false => applying.end(),
+                };
                 drop(self.engine.step_replay(ReplayStep::End { replay, end }, audit()));
             }
         }
@@ -228,7 +266,13 @@ impl History<'_> {
             self.engine.end_hold(&hold);
             return Ok(());
         };
-        match self.engine.repair_of(&applying.replay, &hold, looked, part).map_err(unreadable)? {
+        let (replay, made) = (
+            applying.replay.clone(),
+            self.engine.repair_of((&applying.replay, &applying.computed), &hold, looked, part),
+        );
+        let made = self.unless_it_waits(&replay, made)?.unwrap_or(KeyRepair::Changed);
+        let Some(applying) = self.repairs.what_ifs.applying.as_mut() else { return Ok(()) };
+        match made {
             KeyRepair::Changed => self.engine.end_hold(&hold),
             not @ (KeyRepair::Nothing | KeyRepair::Refused(_)) => {
                 applying.ended(&lane, matches!(not, KeyRepair::Nothing));
@@ -268,24 +312,29 @@ impl History<'_> {
             request,
             choices: weirgate_engine::Choices::default(),
             audit: audit(),
-            modules: Arc::new(self.handlers),
+            modules: Arc::new(Modules { handlers: self.handlers, host: Arc::clone(&self.host) }),
             takes_corrected: self.plan.takes_corrected,
+            is_applied: false,
+            waits: Arc::default(),
         })
     }
 
     /// What is found does not depend on when it is computed, and by which process.
-    pub(super) fn compute(&mut self, asked: &Replay) -> Result<Computed, Stop> {
+    /// `None`: it waits for the answer of a call.
+    pub(super) fn compute(&mut self, asked: &Replay) -> Result<Option<Computed>, Stop> {
         let history = self.engine.handle().history();
         while history.make_next(&|_| true).map_err(unreadable)? != weirgate_engine::Made::Nothing {}
-        let computed = self.engine.compute(asked).map_err(unreadable)?;
+        let computed = self.engine.compute(asked);
+        let Some(computed) = self.unless_it_waits(asked, computed)? else { return Ok(None) };
         let through = asked.request.through;
-        let undone = self.undone().len();
-        let known =
-            self.repairs.what_ifs.found.entry((asked.id, through, undone)).or_insert(computed.examination.clone());
+        let answered = |record: &Record| matches!(record, Record::ReplayAnswered(one) if one.replay == asked.id.replay);
+        let answered = self.records.iter().filter(|(_, record)| answered(record)).count();
+        let about = (asked.id, through, self.undone().len(), answered);
+        let known = self.repairs.what_ifs.found.entry(about).or_insert(computed.examination.clone());
         check(Rule::Repairs, *known == computed.examination, || {
             format!("replay {} through {through} found {known:?}, and now {:?}", asked.id, computed.examination)
         })?;
-        Ok(computed)
+        Ok(Some(computed))
     }
 
     pub(super) fn record_at(&self, position: Position) -> Option<&Record> {

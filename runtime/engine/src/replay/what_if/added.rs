@@ -41,6 +41,9 @@ impl Fork<'_> {
         if self.waiting.len() >= WAITING_MAX {
             return Err(ReplayError::Bound("events of the fork that wait"));
         }
+        if added.cause.is_some() && added.to.is_none() {
+            self.for_later.keep(&added)?;
+        }
         self.waiting_bytes = self.waiting_bytes.saturating_add(added.bytes());
         self.waiting.push_back(added);
         Ok(())

@@ -175,7 +175,7 @@ impl Fails {
     pub fn repaired_otherwise(repaired: &Repaired) -> Self {
         let Repaired { replay, from, .. } = repaired;
         let reason = format!(
-            "the replay {replay} has repaired the key, and what it would come to with the right events from the beginning cannot be told; \
+            "the replay {replay} has repaired the key, and what it would come to with the right events from the beginning is not known; \
              undo that replay first"
         );
         Self { event: *from, reason, needs: None, is_open: false }

@@ -171,7 +171,7 @@ impl Fork<'_> {
     }
 
     /// What a key came to when another handler's replay repaired it stands, unless it comes to something else before that: what that would be
-    /// with the events of the other replay cannot be told. The same for a receiver that its own replay has repaired.
+    /// with the events of the other replay is not known. The same for a receiver that its own replay has repaired.
     fn note_folded(&self, walk: &Walk, repaired: &Repaired, examined: &mut Examined) -> Result<(), ReplayError> {
         let is_own = repaired.handler == self.request.handler;
         let is_asked = matches!(self.request.runs, Runs::Candidate(_)) && (is_own || self.cascade.is_some());

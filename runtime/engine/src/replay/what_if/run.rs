@@ -58,7 +58,7 @@ pub struct Fork<'a> {
     pub(super) waiting: VecDeque<Added>,
     pub(super) waiting_bytes: usize,
     /// For handlers that are deployed later and begin with the first event of the log.
-    for_later: ForLater,
+    pub(super) for_later: ForLater,
     /// For events that only the candidate takes.
     pub(super) behind: Behind,
     pub(super) progress: &'a dyn Progress,
@@ -249,9 +249,7 @@ impl<'a> Fork<'a> {
         let added = pairs.added.iter().filter(|_| self.cascade.is_some());
         for event in added.filter_map(|index| fork.emitted.get(*index)).collect::<Vec<_>>() {
             let (event, depth) = (event.clone(), delivered.depth.saturating_add(1));
-            let added = Added { event, of: delivered.at, at: delivered.at, depth, cause: Some(lane.clone()), to: None };
-            self.for_later.keep(&added)?;
-            self.add(added)?;
+            self.add(Added { event, of: delivered.at, at: delivered.at, depth, cause: Some(lane.clone()), to: None })?;
         }
         if !examined.is_same() {
             self.keep(lane, examined)?;

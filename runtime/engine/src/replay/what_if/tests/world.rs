@@ -21,7 +21,7 @@ use super::{
     super::{run::Fork, walk::Walk, *},
     request,
 };
-use crate::replay::execute::{Executable, ItemInput, Load};
+use crate::replay::execute::{Executable, ItemInput, Load, Services};
 
 pub const TOTALS: &str = "totals";
 pub const REPORTS: &str = "reports";
@@ -71,8 +71,8 @@ fn item<'a>(call: &Call<'a>) -> ItemInput<'a> {
 
 fn executable(handler: &Handler, manifest: &Manifest) -> Executable {
     let handler = Arc::clone(handler);
-    let function = move |calls: &[Call<'_>], states: &[&dyn ReadState]| {
-        calls.iter().zip(states).map(|(call, state)| handler(&item(call), *state)).collect()
+    let function = move |calls: &[Call<'_>], services: &[Services]| {
+        calls.iter().zip(services).map(|(call, (state, _))| Ok(handler(&item(call), &**state))).collect()
     };
     Executable::of_function(Arc::new(function), manifest)
 }
