@@ -1,7 +1,7 @@
 //! Inputs: what the engine reports to the machine.
 
 use weirgate_types::{
-    AttemptFailure, BreakerId, Commit, DeliveryId, Digest, HandlerName, HostCall, KeyHash, KeyHasher, Position, Record,
+    AttemptFailure, BreakerId, DeliveryId, Digest, HandlerName, HostCall, KeyHash, KeyHasher, Position, Record,
 };
 
 use crate::{DeliveryRow, HoldId, PerWait};
@@ -109,11 +109,19 @@ impl EventHead {
 /// The deliveries that a record names, besides those that its events open.
 #[must_use]
 pub fn deliveries_of(record: &Record) -> Vec<DeliveryId> {
-    match record {
-        Record::Attempted { delivery, .. } | Record::Released { delivery, .. } => vec![delivery.clone()],
-        Record::Stepped(stepped) => vec![stepped.delivery.clone()],
-        Record::DeliveryDecided(decided) => vec![decided.delivery.clone()],
-        Record::CorrectionRefused(refused) => vec![refused.delivery.clone()],
-        other => other.commits().iter().map(Commit::delivery).collect(),
-    }
+    let id = |(handler, position): (&HandlerName, Position)| DeliveryId { handler: handler.clone(), position };
+    named_deliveries(record).map(id).collect()
+}
+
+/// The same, without copies of their names.
+pub fn named_deliveries(record: &Record) -> impl Iterator<Item = (&HandlerName, Position)> {
+    let named = match record {
+        Record::Attempted { delivery, .. } | Record::Released { delivery, .. } => Some(delivery),
+        Record::Stepped(stepped) => Some(&stepped.delivery),
+        Record::DeliveryDecided(decided) => Some(&decided.delivery),
+        Record::CorrectionRefused(refused) => Some(&refused.delivery),
+        _ => None,
+    };
+    let ended = record.commits().iter().map(|commit| (&commit.handler, commit.event));
+    named.map(|delivery| (&delivery.handler, delivery.position)).into_iter().chain(ended)
 }

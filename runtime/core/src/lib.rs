@@ -25,7 +25,7 @@ pub use action::{Action, AttemptOutcome, Gap, Next, StateChange};
 pub use backoff::{Entropy, next_retry};
 pub use breaker::{Breaker, OpenPeriod, Transition};
 pub use handler::Version;
-pub use input::{AttemptResult, EventHead, Input, NextDue, ReloadedLane, deliveries_of};
+pub use input::{AttemptResult, EventHead, Input, NextDue, ReloadedLane, deliveries_of, named_deliveries};
 pub use machine::{HOLD_MS_MAX, HOOK, HoldId, Limits, Machine};
 pub use row::{DeliveryPhase, DeliveryRow, HandlerRow, OfferChange, PerWait, Rank, Sequence, Wait};
 pub use shares::{CallId, Grant, Shares, WorkerSlots};

@@ -195,7 +195,7 @@ impl Handler {
 
     /// Whether the row of a delivery that a record names may be on disk.
     pub fn may_be_spilled(&self, position: Position) -> bool {
-        position <= self.scanned && self.lanes.get(position).is_none() && self.lanes.spilled.rows() > 0
+        self.lanes.spilled.rows() > 0 && position <= self.scanned && self.lanes.get(position).is_none()
     }
 
     /// The next deliveries to attempt together in one call, all under one version.

@@ -1,7 +1,7 @@
 //! Recovery: from the views as last kept, and the later records, to an up-to-date machine.
 
-use weirgate_core::{Input, deliveries_of};
-use weirgate_types::{Position, Record, RuntimeChanged, RuntimeVersion};
+use weirgate_core::{Input, named_deliveries};
+use weirgate_types::{DeliveryId, Position, Record, RuntimeChanged, RuntimeVersion};
 
 use super::{Exit, Writer, read_ahead::ReadAhead};
 use crate::tables;
@@ -78,11 +78,12 @@ impl Writer {
 
     /// A record follows about deliveries that may be spilled: the machine has to reload them before.
     fn bring_back(&mut self, record: &Record, through: Position) -> Result<(), Exit> {
-        for delivery in deliveries_of(record) {
-            if self.delivery.machine().may_be_spilled(&delivery.handler, delivery.position) {
+        for (handler, position) in named_deliveries(record) {
+            if self.delivery.machine().may_be_spilled(handler, position) {
                 self.bring_forward(through)?;
                 // Rows that were spilled just now have to be readable as well.
                 self.write_forward(through)?;
+                let delivery = DeliveryId { handler: handler.clone(), position };
                 self.delivery.reload_for(&delivery, self.durability.views(), self.time.now())?;
                 self.perform(None)?;
             }
