@@ -191,7 +191,7 @@ impl Engine {
         let time = Time::new(Arc::clone(&clock), Arc::clone(&metrics), last_at_ms);
         let disk = ModuleDisk { dir: "/".into(), free_bytes_min: 0 };
         let modules = Modules::new(host, views.clone(), Arc::clone(&clock), ModuleOptions::default(), disk);
-        let space = DiskSpace::new(Box::new(|| true), Ballast::default());
+        let space = DiskSpace::new(Box::new(|| Some(0)), Ballast::default());
         let identities = storage::identities_of(identities, &log, identity_window, time.at_ms(), identity_sizes);
         let identities = Arc::new(identities.map_err(|error| Exit::Disk(error.to_string()))?);
         let ingress = Ingress::new(inbox, events_in_flight_max, (identities, bounded(1).0, identity_window));

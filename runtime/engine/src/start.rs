@@ -222,6 +222,7 @@ fn load(host: &Host, modules: Vec<(HandlerName, Digest)>, commands: &Sender<Comm
 
 fn free_space(dir: PathBuf, bytes_min: u64) -> FreeSpace {
     Box::new(move || {
-        rustix::fs::statvfs(&dir).is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) >= bytes_min)
+        let disk = rustix::fs::statvfs(&dir).ok()?;
+        disk.f_bavail.saturating_mul(disk.f_frsize).checked_sub(bytes_min)
     })
 }

@@ -169,7 +169,7 @@ impl Writer {
     /// for operators' commands.
     fn look_for_space(&mut self) -> Result<(), Exit> {
         let is_short = self.durability.views().is_short_of_space() || self.ingress.is_behind();
-        match self.durability.space().look(is_short, &self.metrics) {
+        match self.durability.space().look(self.begun, is_short, &self.metrics) {
             Some(has_space) => self.feed(Input::Space { has_space }),
             None => Ok(()),
         }
