@@ -57,7 +57,7 @@ pub use handle::{
     KeyDifferences, KeyHold, KeyLane, Moment, NewData, ReadPlan, ReplayMark, Rollback, StoredEvent, Story, Suspected,
     VersionNumbers, WhatIfItem, WhatIfPage,
 };
-pub use hub::{Hub, SharedDelta, Watch};
+pub use hub::{ChangedSubject, Hub, SharedDelta, Watch};
 pub use identities::IdentityWindow;
 pub use metrics::{Metrics, RefusedLabels};
 pub use modules::{Collected, ModuleOptions, Upload};

@@ -60,6 +60,8 @@ pub async fn serve(
         stopping: stopped.clone(),
     });
     app.tasks.start(collect_modules(app.engine.clone(), app.options.collect_interval));
+    let hub = Arc::clone(app.engine.hub());
+    app.tasks.start(async move { hub.wake_watchers().await });
     let shutdown = async move {
         stop.await;
         stopping.send_replace(true);

@@ -1,5 +1,5 @@
 //! A connection's socket. A peer that accepts no bytes for too long is disconnected, and while the socket is open it holds
-//! its slot among the connections, also after an upgrade.
+//! its slot among the connections.
 
 use std::{
     io,
@@ -22,12 +22,17 @@ pub struct Socket {
     stall_max: Duration,
     /// Runs while a write waits for the peer.
     stalled: Option<Pin<Box<Sleep>>>,
-    _slot: ConnectionSlot,
+    slot: ConnectionSlot,
 }
 
 impl Socket {
     pub fn new(stream: TcpStream, stall_max: Duration, slot: ConnectionSlot) -> Self {
-        Self { stream, stall_max, stalled: None, _slot: slot }
+        Self { stream, stall_max, stalled: None, slot }
+    }
+
+    /// For an upgraded connection, which watches its peer another way.
+    pub fn into_parts(self) -> (TcpStream, ConnectionSlot) {
+        (self.stream, self.slot)
     }
 
     /// The result of a write; an error when it has waited for too long.

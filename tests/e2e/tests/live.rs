@@ -205,6 +205,31 @@ async fn a_slow_reader_delays_no_other_and_gets_the_latest_status() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_of_many_watchers_get_every_change_in_order() {
+    let server = start(Setup::new()).await;
+    let (url, mut watching) = (server.url(""), tokio::task::JoinSet::new());
+    for n in 1..=60 {
+        add(&server.client, "account/1", n).await;
+        let mut live = Live::connect(&url).await;
+        live.subscribe(&["account/0", "account/1"]).await;
+        watching.spawn(async move {
+            let mut document = Document::default();
+            while document.parts.get("ledger").is_none_or(|part| part["data"]["count"] != 60) {
+                let frame = live.receive().await;
+                if frame["subject"] == "account/1" {
+                    document.take(&frame);
+                }
+            }
+            document
+        });
+    }
+    let all = within("all to see the last", PATIENCE, watching.join_all()).await;
+    let status = server.client.status("account/1").await;
+    all.iter().for_each(|document| document.is(&status));
+    assert_eq!(all.len(), 60);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stalled_client_is_closed_and_told_to_reconnect() {
     let server = start(Setup::new()).await;
     let subjects: Vec<_> = (0..128).map(|n| format!("account/{n}")).collect();

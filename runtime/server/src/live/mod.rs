@@ -1,6 +1,7 @@
 //! `GET /v1/live`: the status of subjects, pushed. WebSocket (`weirgate.v1`), or server-sent events.
 //! `docs/protocols/live.md` is the protocol.
 
+mod bell;
 mod close;
 mod follows;
 mod frames;
@@ -97,8 +98,12 @@ fn websocket(mut request: Request, app: App, slot: ConnectionSlot) -> Result<Res
     sessions.start(async move {
         // An error means that the client is gone before the connection became a WebSocket.
         let Ok(upgraded) = on_upgrade.await else { return };
-        let (reader, writer) = websocket::open(upgraded);
+        let Some((reader, writer, connection)) = websocket::open(upgraded) else {
+            tracing::error!("a WebSocket is not on a connection that this server accepted");
+            return;
+        };
         session::Session::new(app, slot, (reader, writer), is_own_page).run().await;
+        drop(connection);
     });
     Ok(websocket::switching_protocols(accept, PROTOCOL))
 }

@@ -3,16 +3,20 @@
 //! at most one request that waits for the socket.
 
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::{HashMap, VecDeque},
+    future::poll_fn,
     pin::{Pin, pin},
     sync::Arc,
+    task::{Context, Poll, Waker},
 };
 
 use tokio::time::{Instant, Sleep, sleep_until};
-use weirgate_engine::{Grant, PlanId, ReplayMark, Watch};
+use weirgate_engine::{ChangedSubject, Grant, PlanId, ReplayMark, SharedDelta, Watch};
 
 use super::{
-    SUBJECTS_MAX, check_subject,
+    SUBJECTS_MAX,
+    bell::Bell,
+    check_subject,
     close::Close,
     follows::Follows,
     frames::{self, Request, Wanted},
@@ -38,11 +42,36 @@ pub struct Session {
     waiting: Option<String>,
     /// The payloads of the client's pings that are not answered yet: the newest ones.
     pings: VecDeque<Vec<u8>>,
-    changed: BTreeSet<Arc<str>>,
+    changed: VecDeque<ChangedSubject>,
     follows: Follows,
     /// Whether it may follow replays, as operators do.
     is_own_page: bool,
     slot: ConnectionSlot,
+}
+
+/// What a session waits for beside changes of its subjects, and its socket.
+struct Rare<'a, S> {
+    bell: Arc<Bell>,
+    /// Whether the bell rings when there is something to do: the socket has been read, and so on, until they had nothing.
+    is_armed: bool,
+    /// May go off before anything is due: then it is set again. So what is due later after each message costs no change of the
+    /// runtime's timers.
+    alarm: Pin<&'a mut Sleep>,
+    stopped: Pin<&'a mut S>,
+}
+
+impl<'a, S> Rare<'a, S> {
+    fn new(alarm: Pin<&'a mut Sleep>, stopped: Pin<&'a mut S>) -> Self {
+        Self { bell: Bell::new(Waker::noop()), is_armed: false, alarm, stopped }
+    }
+
+    /// Whether the task has to look at them. Called each time that the task waits.
+    fn is_due(&mut self, task: &Waker) -> bool {
+        if !self.bell.wakes(task) {
+            (self.bell, self.is_armed) = (Bell::new(task), false);
+        }
+        self.bell.has_rung() || !self.is_armed
+    }
 }
 
 /// The end of a session.
@@ -70,7 +99,7 @@ impl Session {
             Intervals { heartbeat: options.heartbeat, ping: options.ping_interval, pong_timeout: options.pong_timeout };
         let timers = Timers::new(intervals, Instant::now());
         let watch = Watch::new(Arc::clone(app.engine.hub()));
-        let (held, wanted, pings, changed) = (HashMap::new(), VecDeque::new(), VecDeque::new(), BTreeSet::new());
+        let (held, wanted, pings, changed) = (HashMap::new(), VecDeque::new(), VecDeque::new(), VecDeque::new());
         let (waiting, follows) = (None, Follows::default());
         Self { app, watch, held, reader, writer, timers, wanted, waiting, pings, changed, follows, is_own_page, slot }
     }
@@ -79,10 +108,10 @@ impl Session {
         let heartbeat = self.app.options.heartbeat;
         self.send(&frames::hello(self.app.engine.epoch(), heartbeat.as_millis(), SUBJECTS_MAX));
         let app = self.app.clone();
-        let mut stopped = pin!(app.stopped());
-        let mut alarm = pin!(sleep_until(Instant::now()));
+        let (alarm, stopped) = (pin!(sleep_until(Instant::now())), pin!(app.stopped()));
+        let mut rare = Rare::new(alarm, stopped);
         let end = loop {
-            if let Err(end) = self.step(stopped.as_mut(), alarm.as_mut()).await {
+            if let Err(end) = self.step(&mut rare).await {
                 break end;
             }
         };
@@ -97,40 +126,64 @@ impl Session {
         websocket::close(reader, writer, close.is_answered).await;
     }
 
-    /// `alarm` may go off before anything is due: then it is set again. So what is due later after each message costs no change of the
-    /// runtime's timers.
-    async fn step(
-        &mut self,
-        stopped: Pin<&mut impl Future<Output = ()>>,
-        mut alarm: Pin<&mut Sleep>,
-    ) -> Result<(), End> {
+    async fn step(&mut self, rare: &mut Rare<'_, impl Future<Output = ()>>) -> Result<(), End> {
         self.fill().await?;
         if !self.writer.is_idle() {
-            if self.writer.write_now().await.map_err(|_| End::Gone)? {
-                self.timers.wrote(Instant::now());
-            }
+            let has_written = self.writer.write_now().await.map_err(|_| End::Gone)?;
             if self.writer.is_idle() {
                 return Ok(());
             }
-        }
-        let is_idle = self.writer.is_idle();
-        let due = self.due_at(is_idle);
-        if alarm.is_elapsed() || alarm.deadline() > due {
-            alarm.as_mut().reset(due);
-        }
-        tokio::select! {
-            received = self.reader.next(), if self.waiting.is_none() => self.receive(received),
-            written = self.writer.write_some(), if !is_idle => {
+            if has_written {
                 self.timers.wrote(Instant::now());
-                written.map_err(|_| End::Gone)
             }
-            changed = self.watch.changed(), if self.changed.is_empty() => {
-                self.changed = changed;
-                Ok(())
-            }
-            () = alarm => self.send_due(is_idle),
-            () = stopped => Err(Close::going_away().into()),
         }
+        poll_fn(|context| self.poll_next(context, rare)).await
+    }
+
+    /// Waits for something to do. While all that happens are changes, and the socket takes them, nothing else is looked at.
+    fn poll_next(
+        &mut self,
+        context: &Context<'_>,
+        rare: &mut Rare<'_, impl Future<Output = ()>>,
+    ) -> Poll<Result<(), End>> {
+        let has_changed = self.changed.is_empty() && self.watch.poll_changed(context, &mut self.changed).is_ready();
+        // Always asked, since the bell forgets.
+        let is_due = rare.is_due(context.waker());
+        let is_idle = self.writer.is_idle();
+        if is_due || !is_idle {
+            let done = self.poll_rare(is_idle, rare);
+            rare.is_armed = is_idle && done.is_pending();
+            if done.is_ready() {
+                return done;
+            }
+        }
+        if has_changed { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+
+    /// What is ready all the time, a socket that can be read, comes last.
+    fn poll_rare(&mut self, is_idle: bool, rare: &mut Rare<'_, impl Future<Output = ()>>) -> Poll<Result<(), End>> {
+        let waker = Waker::from(Arc::clone(&rare.bell));
+        let context = &mut Context::from_waker(&waker);
+        if rare.stopped.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Err(Close::going_away().into()));
+        }
+        let due = self.due_at(is_idle);
+        if rare.alarm.is_elapsed() || rare.alarm.deadline() > due {
+            rare.alarm.as_mut().reset(due);
+        }
+        if rare.alarm.as_mut().poll(context).is_ready() {
+            return Poll::Ready(self.send_due(is_idle));
+        }
+        if !is_idle && let Poll::Ready(written) = self.writer.poll_write(context) {
+            self.timers.wrote(Instant::now());
+            return Poll::Ready(written.map_err(|_| End::Gone));
+        }
+        if self.waiting.is_none()
+            && let Poll::Ready(received) = self.reader.poll_next(context)
+        {
+            return Poll::Ready(self.receive(received));
+        }
+        Poll::Pending
     }
 
     /// When something is due next.
@@ -186,9 +239,9 @@ impl Session {
                 self.answer(&wanted).await?;
             } else if let Some(text) = self.waiting.take() {
                 self.handle(&text)?;
-            } else if let Some(subject) = self.changed.pop_first() {
-                if let Some(shared) = self.watch.news(&subject) {
-                    self.send(&frames::shared_delta(&subject, &shared));
+            } else if let Some(changed) = self.changed.pop_front() {
+                if let Some((subject, shared)) = self.watch.news_of(changed) {
+                    self.send_shared(&subject, &shared);
                 }
             } else if let Some((id, is_new)) = self.follows.pop() {
                 self.look_at(id, is_new).await;
@@ -277,12 +330,23 @@ impl Session {
     }
 
     fn send(&mut self, text: &str) {
+        self.sends();
+        self.writer.text(text);
+    }
+
+    /// Sends a delta that other connections send as well: one of them encodes it.
+    fn send_shared(&mut self, subject: &str, shared: &SharedDelta) {
+        self.sends();
+        let frame = shared.framed.get_or_init(|| websocket::text_frame(&frames::delta(subject, &shared.delta)));
+        self.writer.shared(Arc::clone(frame));
+    }
+
+    fn sends(&mut self) {
         let now = Instant::now();
         if self.writer.is_idle() {
             self.timers.wrote(now);
         }
         self.timers.texted(now);
-        self.writer.text(text);
         self.app.engine.metrics().live_messages.inc();
     }
 }

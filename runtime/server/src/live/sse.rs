@@ -1,18 +1,14 @@
 //! The same stream as server-sent events, for clients without WebSockets. A connection holds one message: the next one is looked up
 //! when the socket has taken the last, so a client that does not read costs the memory of one, however many subjects it follows.
 
-use std::{
-    collections::{BTreeSet, VecDeque},
-    convert::Infallible,
-    sync::Arc,
-};
+use std::{collections::VecDeque, convert::Infallible, sync::Arc};
 
 use axum::{
     http::{HeaderMap, StatusCode},
     response::sse::{Event, KeepAlive, Sse},
 };
 use futures_util::Stream;
-use weirgate_engine::{Grant, Watch};
+use weirgate_engine::{ChangedSubject, Grant, Watch};
 use weirgate_types::{Epoch, Position};
 
 use super::{
@@ -28,7 +24,7 @@ struct Events {
     subjects: Vec<Wanted>,
     /// The subjects that are not answered yet.
     unanswered: VecDeque<Wanted>,
-    changed: BTreeSet<Arc<str>>,
+    changed: VecDeque<ChangedSubject>,
     /// The budget's bytes for the subjects.
     _held: Vec<Grant>,
     /// The first message, which waits for the stream to begin.
@@ -51,7 +47,7 @@ pub async fn stream(
     let held = subjects.iter().map(|wanted| take(&app, wanted)).collect::<Result<Vec<_>, _>>()?;
     let keep_alive = KeepAlive::new().interval(app.options.heartbeat);
     let watch = Watch::new(Arc::clone(app.engine.hub()));
-    let (unanswered, changed) = (subjects.iter().cloned().collect(), BTreeSet::new());
+    let (unanswered, changed) = (subjects.iter().cloned().collect(), VecDeque::new());
     let mut events = Events { app, watch, subjects, unanswered, changed, _held: held, first: None, _slot: slot };
     // While no byte is sent, a view that cannot be read is still told by a status.
     events.first = events.answer().await?;
@@ -113,8 +109,8 @@ impl Events {
     async fn news(&mut self) -> Option<Event> {
         loop {
             // One subject at a time, so that an id never covers changes that come after its event.
-            while let Some(subject) = self.changed.pop_first() {
-                if let Some(shared) = self.watch.news(&subject) {
+            while let Some(changed) = self.changed.pop_front() {
+                if let Some((subject, shared)) = self.watch.news_of(changed) {
                     return Some(self.event(&frames::shared_delta(&subject, &shared)));
                 }
             }

@@ -14,22 +14,28 @@ pub use closing::close;
 pub use handshake::{check, is_requested, switching_protocols, unsupported_version};
 pub use inbound::{Received, Violation};
 pub use reader::{Ended, Reader};
-pub use writer::Writer;
+pub use writer::{Writer, text_frame};
 
-use hyper::upgrade::Upgraded;
+use hyper::upgrade::{Parts, Upgraded};
 use hyper_util::rt::TokioIo;
-use tokio::io::{ReadHalf, WriteHalf};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+
+use crate::{slot::ConnectionSlot, stall::Socket};
 
 /// Maximum size of a client's message, in bytes.
 pub const MESSAGE_BYTES_MAX: usize = 16 * 1024;
 
-pub type SocketReader = Reader<ReadHalf<TokioIo<Upgraded>>>;
-pub type SocketWriter = Writer<WriteHalf<TokioIo<Upgraded>>>;
+pub type SocketReader = Reader<OwnedReadHalf>;
+pub type SocketWriter = Writer<OwnedWriteHalf>;
 
-/// The two directions of an upgraded connection.
-pub fn open(upgraded: Upgraded) -> (SocketReader, SocketWriter) {
-    let (reader, writer) = tokio::io::split(TokioIo::new(upgraded));
-    (Reader::new(reader), Writer::new(writer))
+/// The two directions of an upgraded connection, and its slot, to be held until both are gone. `None` if it is no connection that
+/// this server accepted.
+pub fn open(upgraded: Upgraded) -> Option<(SocketReader, SocketWriter, ConnectionSlot)> {
+    let Parts { io, read_buf, .. } = upgraded.downcast::<TokioIo<Socket>>().ok()?;
+    // Without the layers of HTTP around it: each costs every message a little.
+    let (stream, slot) = io.into_inner().into_parts();
+    let (reader, writer) = stream.into_split();
+    Some((Reader::new(reader, read_buf.into()), Writer::new(writer), slot))
 }
 
 /// The messages in `bytes`, or the rule that they break, when they arrive in pieces of `size` bytes.

@@ -34,22 +34,29 @@ pub enum Ended {
 }
 
 impl<R: AsyncRead + Unpin> Reader<R> {
-    pub fn new(socket: R) -> Self {
-        Self { socket, bytes: Vec::new(), taken: 0, inbound: Inbound::default() }
+    /// `bytes` came before the others.
+    pub fn new(socket: R, bytes: Vec<u8>) -> Self {
+        Self { socket, bytes, taken: 0, inbound: Inbound::default() }
     }
 
     /// The next message. Dropping the future loses nothing.
     pub async fn next(&mut self) -> Result<Received, Ended> {
+        poll_fn(|context| self.poll_next(context)).await
+    }
+
+    /// The same, for a task that waits for other things as well.
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Received, Ended>> {
         loop {
             let mut input = self.bytes.get(self.taken..).unwrap_or_default();
             let message = self.inbound.take(&mut input);
             self.taken = self.bytes.len() - input.len();
             if let Some(received) = message.map_err(Ended::Violated)? {
-                return Ok(received);
+                return Poll::Ready(Ok(received));
             }
             (self.bytes, self.taken) = (Vec::new(), 0);
-            if poll_fn(|context| self.poll_read(context)).await.map_err(|_| Ended::Gone)? == 0 {
-                return Err(Ended::Gone);
+            match ready!(self.poll_read(context)) {
+                Ok(count) if count > 0 => {}
+                Ok(_) | Err(_) => return Poll::Ready(Err(Ended::Gone)),
             }
         }
     }

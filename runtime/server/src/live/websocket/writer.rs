@@ -1,7 +1,13 @@
 //! The sending side of a connection: the frames that wait for the socket. Its owner adds one when the previous ones are
 //! written, so it holds one message.
 
-use std::{future::poll_fn, io, pin::pin, task::Poll};
+use std::{
+    future::poll_fn,
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
 
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::protocol::frame::{
@@ -16,18 +22,44 @@ const REASON_BYTES_MAX: usize = 123;
 
 pub struct Writer<W> {
     socket: W,
+    /// A frame that other connections send as well. It goes out before `bytes`.
+    shared: Option<Arc<[u8]>>,
     bytes: Vec<u8>,
+    /// How much is written of the first of them.
     written: usize,
+}
+
+/// A text's frame, to be sent by several connections.
+pub fn text_frame(text: &str) -> Arc<[u8]> {
+    let mut frame = Vec::new();
+    add_frame(&mut frame, OpCode::Data(Data::Text), text.as_bytes());
+    frame.into()
+}
+
+fn add_frame(bytes: &mut Vec<u8>, opcode: OpCode, payload: &[u8]) {
+    let header = FrameHeader { opcode, ..FrameHeader::default() };
+    // Writing to memory does not fail.
+    let _ = header.format(payload.len() as u64, bytes);
+    bytes.extend_from_slice(payload);
 }
 
 impl<W: AsyncWrite + Unpin> Writer<W> {
     pub fn new(socket: W) -> Self {
-        Self { socket, bytes: Vec::new(), written: 0 }
+        Self { socket, shared: None, bytes: Vec::new(), written: 0 }
     }
 
     /// Whether the socket has accepted everything.
     pub fn is_idle(&self) -> bool {
-        self.bytes.is_empty()
+        self.shared.is_none() && self.bytes.is_empty()
+    }
+
+    /// Adds a frame of `text_frame`.
+    pub fn shared(&mut self, frame: Arc<[u8]>) {
+        if self.is_idle() {
+            self.shared = Some(frame);
+        } else {
+            self.bytes.extend_from_slice(&frame);
+        }
     }
 
     pub fn text(&mut self, text: &str) {
@@ -50,16 +82,12 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
     }
 
     fn frame(&mut self, opcode: OpCode, payload: &[u8]) {
-        let header = FrameHeader { opcode, ..FrameHeader::default() };
-        // Writing to memory does not fail.
-        let _ = header.format(payload.len() as u64, &mut self.bytes);
-        self.bytes.extend_from_slice(payload);
+        add_frame(&mut self.bytes, opcode, payload);
     }
 
     /// Writes what the socket accepts at once, and waits for nothing. Returns whether it accepted something.
     pub async fn write_now(&mut self) -> io::Result<bool> {
-        let mut written = pin!(self.write_some());
-        poll_fn(|context| match written.as_mut().poll(context) {
+        poll_fn(|context| match self.poll_write(context) {
             Poll::Pending => Poll::Ready(Ok(false)),
             Poll::Ready(result) => Poll::Ready(result.map(|()| true)),
         })
@@ -68,17 +96,29 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
 
     /// Writes what the socket accepts now, or waits until it accepts something. Dropping the future loses nothing.
     pub async fn write_some(&mut self) -> io::Result<()> {
-        let count = self.socket.write(self.bytes.get(self.written..).unwrap_or_default()).await?;
-        if count == 0 && !self.is_idle() {
-            return Err(io::ErrorKind::WriteZero.into());
+        poll_fn(|context| self.poll_write(context)).await
+    }
+
+    /// The same, for a task that waits for other things as well.
+    pub fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.is_idle() {
+            return Poll::Ready(Ok(()));
+        }
+        let bytes = self.shared.as_deref().unwrap_or(&self.bytes);
+        let (length, left) = (bytes.len(), bytes.get(self.written..).unwrap_or_default());
+        let count = ready!(Pin::new(&mut self.socket).poll_write(context, left))?;
+        if count == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
         self.written += count;
-        if self.written >= self.bytes.len() {
+        if self.written >= length {
             self.written = 0;
-            self.bytes.clear();
-            self.bytes.shrink_to(KEPT_BYTES_MAX);
+            if self.shared.take().is_none() {
+                self.bytes.clear();
+                self.bytes.shrink_to(KEPT_BYTES_MAX);
+            }
         }
-        Ok(())
+        Poll::Ready(Ok(()))
     }
 
     /// Closes this side of the connection. What was written still arrives.
