@@ -210,7 +210,9 @@ mod tests {
         let handler = handler.parse().expect("a name");
         let mut row =
             ReplayRow::requested(&ReplayRequested { handler, request, actor, reason, at_ms: requested_at_ms });
-        undone_at_ms.into_iter().for_each(|at_ms| row.ended(ReplayEnd::Undone, (Position(1), at_ms)));
+        if let Some(at_ms) = undone_at_ms {
+            row.ended(ReplayEnd::Undone, (Position(1), at_ms));
+        }
         row
     }
 

@@ -47,6 +47,9 @@ fn timers_of<'r>(record: &'r Record, handler: &HandlerName, key: &str) -> impl I
     fired.into_iter().chain(written)
 }
 
+/// Where a record begins, and all that it wrote.
+pub type Written = (Position, Vec<Wrote>);
+
 /// See the module documentation.
 #[derive(Debug, Default)]
 pub struct LanePast {
@@ -59,7 +62,7 @@ pub struct LanePast {
 
 impl LanePast {
     /// The last record before a position that wrote something. `previous` reads the last record of the handler and key from the second
-    /// position on and before the first one: where it begins, and all that it wrote.
+    /// position on and before the first one.
     ///
     /// # Errors
     /// Those of `previous`.
@@ -67,7 +70,7 @@ impl LanePast {
         &mut self,
         wrote: &Wrote,
         before: Position,
-        previous: impl Fn(Position, Position) -> Result<Option<(Position, Vec<Wrote>)>, E>,
+        previous: impl Fn(Position, Position) -> Result<Option<Written>, E>,
     ) -> Result<Option<Position>, E> {
         let (mut from, until) = self.read.unwrap_or((before, before));
         let (mut newer, mut at) = (Vec::new(), before);
@@ -129,7 +132,7 @@ mod tests {
     fn lane<'a>(
         records: &'a [(u64, &'a [Wrote])],
         reads: &'a Cell<usize>,
-    ) -> impl Fn(Position, Position) -> Result<Option<(Position, Vec<Wrote>)>, ()> + 'a {
+    ) -> impl Fn(Position, Position) -> Result<Option<Written>, ()> + 'a {
         move |before, not_before| {
             let found = records.iter().rfind(|(at, _)| (not_before.0..before.0).contains(at));
             reads.set(reads.get() + usize::from(found.is_some()));
