@@ -282,6 +282,7 @@ struct KeyRecords<'a> {
     next: VecDeque<Position>,
     /// The positions of the key were asked for up to there.
     asked_through: Position,
+    /// The end of the last record that was read: events in it have positions of their own.
     last: Position,
 }
 
@@ -309,6 +310,9 @@ impl<'a> KeyRecords<'a> {
                 }
                 (None, None) => return Ok(None),
             };
+            if position <= self.last {
+                continue;
+            }
             let read = match known {
                 Some(record) => Some((position, record)),
                 None => {
@@ -316,9 +320,10 @@ impl<'a> KeyRecords<'a> {
                     read.map(|(first, record)| (first, Arc::new(record)))
                 }
             };
-            // An event has the position of its own: its record was read before.
-            if let Some((first, record)) = read.filter(|(first, _)| *first > self.last) {
-                self.last = first;
+            let Some((first, record)) = read else { continue };
+            let is_behind = first > self.last;
+            self.last = first.plus(record.width()).before();
+            if is_behind {
                 return Ok(Some((first, record)));
             }
         }

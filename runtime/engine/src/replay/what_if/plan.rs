@@ -14,8 +14,9 @@ use super::{
     parts::{PartChange, Stands, owned},
 };
 
-/// Maximum size of the events and values of one record, in bytes; the rest is left to the next.
-pub const RECORD_BYTES_MAX: usize = 8 << 20;
+/// Maximum size of the events and values of one record, in bytes; the rest is left to the next. Whoever reads one of its events reads the
+/// record.
+pub const RECORD_BYTES_MAX: usize = 2 << 20;
 
 /// What an event takes in a record beside itself, in bytes, at most: its identity names the replay, its delivery and, of a receiver, its
 /// content; two attributes name the first two.

@@ -2,7 +2,10 @@
 
 use weirgate_types::{StateWrite, StatusWrite, TimerWrite};
 
-use super::{world::Everything, *};
+use super::{
+    world::{Everything, event},
+    *,
+};
 use crate::replay::what_if::held::tests::COPIED;
 
 const DELIVERIES: u64 = 300;
@@ -39,6 +42,26 @@ fn the_records_of_a_key_are_read_a_few_times_however_many_there_are() {
     let reads = lived.storage.operations() - before;
     assert!(examined.values().all(|examined| examined.lane.is_same()), "all stands: {examined:?}");
     assert!(reads < 10 * DELIVERIES, "{reads} reads");
+}
+
+/// Events have positions of their own, and are in the record of what emitted them.
+#[test]
+fn a_record_with_many_events_is_read_once() {
+    const EVENTS: u64 = 500;
+    let old: Handler = Arc::new(|_, _| {
+        let emitted = (0..EVENTS).map(|n| event(n.to_string(), "/handlers/totals", "total", "k", n)).collect();
+        Effects { emitted, ..Effects::default() }
+    });
+    let new: Handler = Arc::new(|_, _| Effects::default());
+    let mut lived = World::without_reports(old);
+    lived.accept(1, "k", 7);
+    let sources = lived.sources(Some(&new));
+    let request = WhatIf { through: lived.log.head(), ..request() };
+    let before = lived.storage.operations();
+    let examined = sources.examine_key(&request, "k", &Everything).expect("a what-if").expect("it differs");
+    assert_eq!(examined.lane.emissions().only_recorded().len() as u64, EVENTS);
+    let reads = lived.storage.operations() - before;
+    assert!(reads < 100, "{reads} reads");
 }
 
 /// Each delivery of the candidate sets another value that the old version did not, and reads them all.

@@ -86,7 +86,7 @@ fn write(name: &str, value: u64) -> StateWrite {
     StateWrite { name: name.into(), value: Some(value.to_string().into_bytes()) }
 }
 
-fn event(id: String, source: &str, r#type: &str, key: &str, data: u64) -> Event {
+pub fn event(id: String, source: &str, r#type: &str, key: &str, data: u64) -> Event {
     Event {
         id,
         source: source.into(),
