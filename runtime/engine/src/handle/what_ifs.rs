@@ -117,14 +117,16 @@ impl Handle {
     /// # Errors
     /// There is no such replay; it has repaired nothing that could be undone, or its undo was not asked for.
     pub async fn what_if(&self, id: PlanId) -> Result<WhatIfItem, Refusal> {
+        // Before the row: an application that ends meanwhile has its end in that.
+        let mut known = self.0.what_ifs.get(id);
         let mut found = self.what_if_as_it_is(id).await?;
         // What it has repaired since is taken back, too: the undo is asked for anew, up to now.
         if id.is_undo && found.item.row.is_undo_outdated(found.request.through) && self.0.what_ifs.forget(id) {
-            found = self.what_if_as_it_is(id).await?;
+            (known, found) = (None, self.what_if_as_it_is(id).await?);
         }
         let row = &found.item.row;
         let is_over = !row.is_open() && !row.may_be_approved(true);
-        match self.0.what_ifs.get(id) {
+        match known {
             None if is_over => Ok(found),
             Some(known) => Ok(WhatIfItem { request: Arc::clone(&known.request), known: Some(known), ..found }),
             None => {
@@ -153,6 +155,7 @@ impl Handle {
     /// # Errors
     /// As for [`Self::what_if`].
     pub async fn what_if_as_it_is(&self, id: PlanId) -> Result<WhatIfItem, Refusal> {
+        let known = self.0.what_ifs.peek(id);
         let item = self.replay(id.replay).await?;
         if id.is_undo && !item.row.has_repaired() {
             return Err(Refusal::NothingToUndo(id.replay));
@@ -170,7 +173,6 @@ impl Handle {
                 Ok(()) => Refusal::UndoNotRequested(id.replay),
             })?;
         }
-        let known = self.0.what_ifs.peek(id);
         let request = known.as_ref().map_or_else(|| Arc::new(request), |known| Arc::clone(&known.request));
         Ok(WhatIfItem { id, item, request, versions, story, known })
     }
