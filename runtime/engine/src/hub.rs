@@ -328,7 +328,9 @@ impl Hub {
             let watchers: Vec<Arc<Watcher>> = topic.watchers.values().cloned().collect();
             (topic.since(before), watchers)
         };
-        watchers.iter().for_each(|watcher| watcher.mark(subject, shared.as_ref()));
+        for watcher in &watchers {
+            watcher.mark(subject, shared.as_ref());
+        }
     }
 }
 
@@ -346,7 +348,9 @@ impl Drop for Waking<'_> {
     fn drop(&mut self) {
         self.0.wakes.store(false, Ordering::Release);
         let left = std::mem::take(&mut lock(&self.0.many.0).subjects);
-        left.iter().for_each(|changed| self.0.wake_all(&changed.subject));
+        for changed in &left {
+            self.0.wake_all(&changed.subject);
+        }
     }
 }
 

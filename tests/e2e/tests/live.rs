@@ -225,7 +225,9 @@ async fn all_of_many_watchers_get_every_change_in_order() {
     }
     let all = within("all to see the last", PATIENCE, watching.join_all()).await;
     let status = server.client.status("account/1").await;
-    all.iter().for_each(|document| document.is(&status));
+    for document in &all {
+        document.is(&status);
+    }
     assert_eq!(all.len(), 60);
 }
 
