@@ -70,7 +70,7 @@ async fn a_state_returns_in_the_version_that_it_had_and_is_migrated_again() {
     add(client, "b", "3", 1).await;
     undo(client, &repaired).await;
     let undone = format!("/v1/replays/{}-undo/undo", id_of(&repaired));
-    client.ask(&undone, &json!({})).await.is_problem(422, "bad-command");
+    client.ask(&undone, &json!({})).await.is_problem(409, "nothing-to-undo");
     assert_eq!(
         (text(client, "b").await, text(client, "c").await),
         (json!("29 in version two"), json!("28 in version one"))

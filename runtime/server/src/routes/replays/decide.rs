@@ -125,7 +125,8 @@ pub async fn undo(
     Body(body): Body<AuditBody>,
 ) -> Result<Begun, Problem> {
     if id.is_undo {
-        return Err(Problem::bad_command(format!("{id} is an undo, which has none itself: ask again what would be")));
+        let detail = format!("{id} is an undo, which has none itself: ask again what would be");
+        return Err(Problem::new(StatusCode::CONFLICT, "nothing-to-undo", detail));
     }
     begun(ReplayItem::of(app.engine.undo(id.replay, body.checked()?).await?))
 }
