@@ -178,7 +178,7 @@ async fn an_undo_that_was_withdrawn_is_asked_for_anew() {
     for (command, body) in [("cancel", json!({})), ("approve", json!({ "plan": undo["found"]["plan"] }))] {
         client.about_replay(&undo_id, command, &body).await.is_problem(409, "undo-not-requested");
     }
-    let again = client.about_replay(&undo_id, "undo", &json!({ "actor": "dora" })).await;
+    let again = client.about_replay(id, "undo", &json!({ "actor": "dora" })).await;
     assert_eq!((again.status, &again.json["actor"]), (202, &json!("dora")), "{}", again.text);
     let computed = client.computed(&undo_id).await;
     assert_eq!(computed["found"]["planned_keys"], CHARGES, "{computed:#}");

@@ -88,7 +88,8 @@ async fn a_repair_executes_calls_whole() {
     assert_eq!(asked["found"]["planned_keys"], 1, "{asked:#}");
     approve(client, &asked, false).await;
     apply(client, &asked).await;
-    for (meter, text) in [("a", "5 in all, 25% of these 4"), ("b", "3 in all, 75% of these 4")] {
+    // The reading that only the new version takes comes behind the one that was open before it, in a call of its own.
+    for (meter, text) in [("a", "5 in all, 100% of these 4"), ("b", "3 in all, 75% of these 4")] {
         assert_eq!(client.status(meter).await["parts"]["meters"]["text"], text);
     }
     assert_eq!(found().await["found"]["planned_keys"], 0);

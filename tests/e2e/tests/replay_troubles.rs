@@ -321,7 +321,8 @@ async fn a_replay_mails_customers_again() {
     client.redeploy(&with(&manifest, "note", "another version"), &digest).await.ok();
     let asked = client.what_if(&json!({ "handler": "mender" })).await;
     assert_eq!((&asked["found"]["executed"], &asked["found"]["planned_keys"]), (&json!(5), &json!(0)), "{asked:#}");
-    client.apply_replay(&asked, "applied").await;
+    let approval = json!({ "plan": asked["found"]["plan"] });
+    client.about_replay(id_of(&asked), "approve", &approval).await.is_problem(409, "plan-is-empty");
     assert_eq!((gateway.requests("/").len(), client.events_of("mend.done").await.len()), (calls, done));
 }
 

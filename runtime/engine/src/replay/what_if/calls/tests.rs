@@ -208,6 +208,8 @@ fn a_call_without_a_final_answer_is_listed_unless_it_came_to_one_or_is_made_agai
         assert_eq!(found, listed, "{recorded:?}");
         assert_eq!(calls.is_as_recorded(), listed.is_empty());
         drop(ask(&calls, "POST", "charge", 1));
-        assert!(calls.not_made().iter().all(|call| call.request == request("POST", 2)), "{recorded:?}");
+        let is_open = |call: &UnmadeCall| !call.answer.as_ref().is_some_and(StepAnswer::is_finished);
+        let is_made = |call: &&UnmadeCall| is_open(call) && call.request == request("POST", 1);
+        assert_eq!(calls.not_made().iter().find(is_made), None, "{recorded:?}");
     }
 }
