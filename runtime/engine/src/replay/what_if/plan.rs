@@ -14,7 +14,7 @@ use super::{
     parts::{PartChange, Stands, owned},
 };
 
-/// Maximum size of the events and values of one record, in bytes; the rest is left to the next. Whoever reads one of its events reads the
+/// Maximum size of the events and values of one record, in bytes; the rest is left to the next. To read one of its events is to read the
 /// record.
 pub const RECORD_BYTES_MAX: usize = 2 << 20;
 

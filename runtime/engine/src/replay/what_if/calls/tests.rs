@@ -186,7 +186,7 @@ fn answers_of_replays_are_records_and_what_they_changed_is_listed() {
     assert_eq!(steps(calls.not_made()), [named("charge", 201), named("refund", 200)]);
 }
 
-/// Requests that may have arrived: whoever compensates them has to know.
+/// Requests that may have arrived have to be compensated, too.
 #[test]
 fn a_call_without_a_final_answer_is_listed_unless_it_came_to_one_or_is_made_again() {
     let open = |result| Stepped { result, ..stepped("charge", 1, 0) };

@@ -5,6 +5,7 @@
 mod folds;
 mod owners;
 mod repairs;
+mod stands;
 mod work;
 mod world;
 
@@ -16,7 +17,8 @@ use std::{
 use weirgate_types::{Digest, Effects, Event, Position, Record, Repaired, ReplayRequested, StateWrite};
 
 use super::*;
-use world::{ALL, CANDIDATE, Chance, Handler, Now, REPORTS, TOTALS, World, manifest, name, totals};
+use stands::Now;
+use world::{ALL, CANDIDATE, Chance, Handler, REPORTS, TOTALS, World, manifest, name, totals};
 
 fn request() -> WhatIf {
     let candidate = Candidate { module: CANDIDATE, manifest: manifest(TOTALS, "number"), version: None };
