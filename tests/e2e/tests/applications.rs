@@ -48,6 +48,24 @@ async fn waits(client: &Client, gateway: &Gateway, digest: &Value) -> String {
     id_of(&asked.json).to_owned()
 }
 
+/// An attempt of the first key, which waits for an answer of the gateway: an application waits for it before it repairs a key.
+async fn attempt_waits(client: &Client, gateway: &Gateway) {
+    gateway.hold(Some("/charge"));
+    let before = gateway.requests("/charge").len();
+    let id = format!("waits-{before}");
+    client.accept(event("mend.charge", "charge/0", &id, &json!({ "amount": 0 }))).await;
+    eventually("the call", PATIENCE, async || {
+        let requests = gateway.requests("/charge").len();
+        if requests > before { Ok(()) } else { Err(requests) }
+    })
+    .await;
+}
+
+/// All keys, or all but the one with the attempt that waited: it may stand right by that.
+fn all_but_first(keys: &Value) -> bool {
+    *keys == json!(CHARGES) || *keys == json!(CHARGES - 1)
+}
+
 /// The steps of a replay in the timeline of a charge, with their actors. A timeline ends with the last record of its key: another event
 /// is handled first.
 async fn steps(client: &Client, id: &str) -> Vec<(String, String)> {
@@ -82,9 +100,9 @@ fn named(steps: &[(&str, &str)]) -> Vec<(String, String)> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_acknowledged_goes_on_after_a_kill_before_the_first_key() {
     let gateway = Gateway::start().await;
-    let (mut server, digest, asked) = approved(&gateway).await;
+    let (mut server, _, asked) = approved(&gateway).await;
     let id = id_of(&asked);
-    waits(&server.client, &gateway, &digest).await;
+    attempt_waits(&server.client, &gateway).await;
     let begun = apply_as(&server.client, id, "eva").await;
     assert_eq!((&begun["state"], &begun["application"]["running"]), (&json!("applying"), &json!(true)), "{begun:#}");
     // The same again is the same application, also if another asks.
@@ -98,7 +116,7 @@ async fn what_was_acknowledged_goes_on_after_a_kill_before_the_first_key() {
     let client = server.client.clone();
     let applied = client.replay_is(id, "applied").await;
     client.drained(PATIENCE).await;
-    assert_eq!(applied["repaired"], CHARGES, "{applied:#}");
+    assert!(all_but_first(&applied["repaired"]), "{applied:#}");
     assert_eq!(text_of(&client, 2).await, "2 with GET rate");
 
     // So does an undo, from when it is asked for.
@@ -116,12 +134,12 @@ async fn what_was_acknowledged_goes_on_after_a_kill_before_the_first_key() {
     }
     let approval = json!({ "plan": undo["found"]["plan"], "actor": "ada" });
     client.about_replay(&undo_id, "approve", &approval).await.ok();
-    waits(&client, &gateway, &digest).await;
+    attempt_waits(&client, &gateway).await;
     client.about_replay(&undo_id, "apply", &json!({ "actor": "cleo" })).await.ok();
     killed(&mut server, &gateway).await;
     let undone = client.replay_is(&undo_id, "undone").await;
     client.drained(PATIENCE).await;
-    assert_eq!(undone["repaired"], CHARGES, "{undone:#}");
+    assert!(all_but_first(&undone["repaired"]), "{undone:#}");
     let by = |name: &str| (undone[name]["actor"].clone(), undone[name]["reason"].clone());
     assert_eq!((&undone["actor"], by("approval").0), (&json!("dora"), json!("ada")), "{undone:#}");
     assert_eq!(by("ended"), (json!("cleo"), json!("the rate was right")), "as it was asked for: {undone:#}");
@@ -141,16 +159,17 @@ async fn what_was_acknowledged_goes_on_after_a_kill_before_the_first_key() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_cancelled_does_not_go_on_after_a_kill() {
     let gateway = Gateway::start().await;
-    let (mut server, digest, asked) = approved(&gateway).await;
+    let (mut server, _, asked) = approved(&gateway).await;
     let id = id_of(&asked);
-    waits(&server.client, &gateway, &digest).await;
+    attempt_waits(&server.client, &gateway).await;
     apply_as(&server.client, id, "eva").await;
     let cancelled = server.client.about_replay(id, "cancel", &json!({ "actor": "bo" })).await.ok();
     assert_eq!(cancelled["state"], "cancelled", "{cancelled:#}");
     killed(&mut server, &gateway).await;
     let client = &server.client;
     // What is asked for now is computed after everything that goes on.
-    assert_eq!(ask(client, "fail").await["found"]["planned_keys"], CHARGES, "no key was repaired");
+    let left = ask(client, "fail").await["found"]["planned_keys"].clone();
+    assert!(all_but_first(&left), "no key was repaired: {left}");
     let replay = client.replay(id).await;
     assert_eq!((&replay["state"], &replay["repaired"]), (&json!("cancelled"), &json!(0)), "{replay:#}");
     client.about_replay(id, "apply", &json!({})).await.is_problem(409, "not-approved");

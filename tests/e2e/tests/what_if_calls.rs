@@ -144,3 +144,26 @@ async fn calls_of_a_what_if_keep_to_what_was_approved_and_to_their_bound() {
     let path = format!("/v1/replays/{}/approve", id_of(&asked));
     client.ask(&path, &approval).await.is_problem(409, "plan-not-whole");
 }
+
+/// A fix that takes fewer events would have made no call for the others: these calls are handed over, each once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_of_deliveries_that_the_fix_does_not_take_are_handed_over() {
+    let gateway = Gateway::start().await;
+    let (server, digest) = charged(&gateway).await;
+    let client = &server.client;
+    let mut fewer = mender(&gateway, "");
+    fewer["subscriptions"][0]["source"] = json!("/elsewhere");
+    client.redeploy(&fewer, &digest).await.ok();
+    let asked = ask(client, "fail").await;
+    assert_eq!(asked["found"]["planned_keys"], CHARGES, "{asked:#}");
+    let key = client.get(&format!("/v1/replays/{}/keys?key=charge/1", id_of(&asked))).await.ok();
+    let calls = key["handlers"][0]["unmade_calls"]["first"].as_array().expect("calls").iter();
+    assert_eq!(calls.map(|call| &call["step"]).collect::<Vec<_>>(), ["charge", "confirm"], "{key:#}");
+    approve(client, &asked, false).await;
+    let applied = apply(client, &asked).await;
+    assert_eq!(applied["state"], "applied", "{applied:#}");
+    for step in ["charge", "confirm"] {
+        assert_eq!(gateway.requests(&format!("/undo/{step}")).len(), CHARGES);
+    }
+    assert_eq!(ask(client, "fail").await["found"]["planned_keys"], 0, "they are taken back");
+}
