@@ -1,8 +1,8 @@
 //! The versions of keys' states: each key is migrated once, before its first delivery under a later version.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use weirgate_types::{Commit, Deployed, HandlerName, Manifest, Outcome, Position, Repaired};
+use weirgate_types::{Commit, Deployed, HandlerName, Manifest, Outcome, Position, Repaired, StateWrite};
 
 use super::{Checked, Checks, Rule, check};
 
@@ -13,6 +13,8 @@ pub struct StateVersions {
     deployments: BTreeMap<Position, (HandlerName, u32)>,
     /// That of each key with state.
     keys: BTreeMap<(HandlerName, String), u32>,
+    /// The names of the values of each key.
+    values: BTreeMap<(HandlerName, String), BTreeSet<String>>,
 }
 
 impl StateVersions {
@@ -22,10 +24,25 @@ impl StateVersions {
         self.deployments.values().rev().find(|(name, _)| name == handler).map(|(_, version)| *version)
     }
 
-    /// A repair writes state of the version in force.
     pub fn repaired(&mut self, repaired: &Repaired) {
-        if !repaired.effects.state.is_empty() {
-            self.keys.insert((repaired.handler.clone(), repaired.key.clone()), repaired.state_version);
+        self.written((repaired.handler.clone(), repaired.key.clone()), &repaired.effects.state, repaired.state_version);
+    }
+
+    /// State without a value has no version.
+    fn written(&mut self, key: (HandlerName, String), state: &[StateWrite], version: u32) {
+        if state.is_empty() {
+            return;
+        }
+        let values = self.values.entry(key.clone()).or_default();
+        for StateWrite { name, value } in state {
+            match value {
+                Some(_) => drop(values.insert(name.clone())),
+                None => drop(values.remove(name)),
+            }
+        }
+        match values.is_empty() {
+            true => drop(self.keys.remove(&key)),
+            false => drop(self.keys.insert(key, version)),
         }
     }
 
@@ -33,6 +50,7 @@ impl StateVersions {
     pub fn removed(&mut self, handler: &HandlerName) {
         self.deployments.retain(|_, (name, _)| name != handler);
         self.keys.retain(|(name, _), _| name != handler);
+        self.values.retain(|(name, _), _| name != handler);
     }
 }
 
@@ -59,9 +77,10 @@ impl Checks {
         let wanted = versions.deployments.get(&commit.version).map_or(0, |(_, version)| *version);
         let key = (commit.handler.clone(), commit.key.clone());
         let from = versions.keys.get(&key).copied().filter(|version| *version != wanted);
-        if !commit.effects.state.is_empty() || from.is_some() {
-            versions.keys.insert(key, wanted);
+        if from.is_some() {
+            versions.keys.insert(key.clone(), wanted);
         }
+        versions.written(key, &commit.effects.state, wanted);
         let is_right = (commit.state_version, commit.migrated_from) == (wanted, from);
         check(Rule::Migrations, is_right, || {
             let has = (commit.migrated_from, commit.state_version);
