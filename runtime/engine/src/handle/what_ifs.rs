@@ -126,17 +126,13 @@ impl Handle {
         }
         let row = &found.item.row;
         let is_over = !row.is_open() && !row.may_be_approved(true);
-        match known {
-            None if is_over => Ok(found),
-            Some(known) => Ok(WhatIfItem { request: Arc::clone(&known.request), known: Some(known), ..found }),
-            None => {
-                let request = self.to_compute(&found).await?;
-                Ok(match self.0.what_ifs.try_begin(id, request, &self.0) {
-                    Some(known) => WhatIfItem { request: Arc::clone(&known.request), known: Some(known), ..found },
-                    None => found,
-                })
-            }
+        if known.is_none() && !is_over {
+            known = self.0.what_ifs.try_begin(id, self.to_compute(&found).await?, &self.0);
         }
+        Ok(match known {
+            Some(known) => WhatIfItem { request: Arc::clone(&known.request), known: Some(known), ..found },
+            None => found,
+        })
     }
 
     /// What is computed: an undo looks at what is behind its replay, or behind an older one.

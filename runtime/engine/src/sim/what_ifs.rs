@@ -9,7 +9,6 @@ use std::{
 };
 
 use crossbeam_channel::Sender;
-use tokio::sync::oneshot;
 use weirgate_host::{BoundSecret, StateError};
 use weirgate_types::{DeliveryId, HandlerName, HostCall, Position, Repaired, StepAnswer, StepRequest};
 
@@ -74,9 +73,7 @@ impl Outside for Outer {
         request: &StepRequest,
         answer: &StepAnswer,
     ) -> Result<(), StateError> {
-        let step = Box::new(self.answers.step(delivery, step, request, answer));
-        let audit = Audit { actor: String::new(), reason: String::new() };
-        drop(self.commands.send(Command::StepReplay { step, audit, reply: oneshot::channel().0 }));
+        drop(self.answers.store(&self.commands, delivery, step, (request, answer)));
         self.waits.store(true, Ordering::Relaxed);
         Err(StateError::new("the answer is not durable"))
     }

@@ -116,16 +116,13 @@ pub fn apply(shared: &Arc<Shared>, id: PlanId, known: &Known, asked: &Apply) -> 
     let keys: Option<BTreeSet<&str>> =
         asked.choices.keys.as_ref().map(|keys| keys.iter().map(String::as_str).collect());
     let all = || {
-        let planned = known.computed().map(|computed| planned_parts(&computed.examination, request.through));
-        let repaired = match known.computed() {
-            Some(computed) => {
-                repaired_parts((&shared.statuses.views, &shared.keys), (id, request), computed, keys.as_ref())?
-            }
-            None => Parts::default(),
+        let (computed, keys) = (known.computed().ok_or(ReplayError::NotComputed)?, keys.as_ref());
+        let parts = HandlerParts {
+            planned: planned_parts(&computed.examination, request.through),
+            repaired: repaired_parts((&shared.statuses.views, &shared.keys), (id, request), computed, keys)?,
+            of_receivers: Parts::default(),
         };
-        let parts = HandlerParts { planned: planned.unwrap_or_default(), repaired, of_receivers: Parts::default() };
         let calls_left = Arc::new(AtomicU64::new(request.bounds.calls));
-        let keys = keys.as_ref();
         Applying { runtime: &runtime, handle: &handle, shared, id, known, request, asked, keys, parts, calls_left }
             .all()
     };

@@ -5,6 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
+use crossbeam_channel::Sender;
 use tokio::sync::oneshot;
 use weirgate_host::{BoundSecret, StateError};
 use weirgate_log::{Epochs, LogReader};
@@ -85,15 +86,28 @@ impl Answers {
         format!("{}/r{}/{delivery}/{step}", self.epochs.at(self.replay), self.replay)
     }
 
-    /// What stores an answer of the replay.
-    pub fn step(&self, delivery: &DeliveryId, step: &str, request: &StepRequest, answer: &StepAnswer) -> ReplayStep {
-        ReplayStep::Answer {
+    /// Stores an answer of the replay; what is received says when it is durable.
+    ///
+    /// # Errors
+    /// The engine has stopped.
+    pub fn store(
+        &self,
+        commands: &Sender<Command>,
+        delivery: &DeliveryId,
+        step: &str,
+        (request, answer): (&StepRequest, &StepAnswer),
+    ) -> Result<oneshot::Receiver<Result<Position, Refusal>>, StateError> {
+        let step = Box::new(ReplayStep::Answer {
             replay: self.replay,
             delivery: delivery.clone(),
             step: step.to_owned(),
             request: request.clone(),
             answer: answer.clone(),
-        }
+        });
+        let (reply, durable) = oneshot::channel();
+        let audit = Audit { actor: String::new(), reason: String::new() };
+        let sent = commands.send(Command::StepReplay { step, audit, reply });
+        sent.map(|()| durable).map_err(|_| StateError::new(Refusal::Stopped))
     }
 }
 
@@ -136,13 +150,8 @@ impl Outside for Live {
         request: &StepRequest,
         answer: &StepAnswer,
     ) -> Result<(), StateError> {
-        let (reply, durable) = oneshot::channel();
-        let step = self.answers.step(delivery, step, request, answer);
-        let audit = Audit { actor: String::new(), reason: String::new() };
-        let command = Command::StepReplay { step: Box::new(step), audit, reply };
-        let stopped = || StateError::new(Refusal::Stopped);
-        self.shared.commands.send(command).map_err(|_| stopped())?;
-        durable.blocking_recv().map_err(|_| stopped())?.map_err(StateError::new)?;
+        let durable = self.answers.store(&self.shared.commands, delivery, step, (request, answer))?;
+        durable.blocking_recv().unwrap_or(Err(Refusal::Stopped)).map_err(StateError::new)?;
         self.answers.is_any.store(true, Ordering::Relaxed);
         Ok(())
     }

@@ -52,8 +52,8 @@ impl Behind {
 
     /// A delivery is closed by the record `at`, and with it all before it, which it would have waited for. The events that waited for these.
     pub fn closed(&mut self, ordering: Ordering, key: &str, (event, at): (Position, Position)) -> Vec<Added> {
-        let Some(open) = lane(ordering, key).and_then(|lane| self.open.get_mut(lane)) else { return Vec::new() };
         let Some(lane) = lane(ordering, key) else { return Vec::new() };
+        let Some(open) = self.open.get_mut(lane) else { return Vec::new() };
         let left = open.split_off(&event.next());
         self.bytes = self.bytes.saturating_sub(open.len().saturating_mul(2 * size_of::<Position>()));
         *open = left;

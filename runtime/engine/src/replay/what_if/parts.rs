@@ -58,9 +58,9 @@ pub struct Parts<'a> {
 #[derive(Debug, Default)]
 struct Shared<'a> {
     claims: BTreeMap<&'a str, Claim<'a>>,
-    in_log: LastTwo<Owner<'a>>,
+    in_log: LastTwo<'a>,
     /// Of keys that are not repaired, as in the log.
-    in_fork: LastTwo<Owner<'a>>,
+    in_fork: LastTwo<'a>,
     /// The last write up to where the keys were looked at that no claim changes.
     settled: OnceCell<Option<PartWrite>>,
     recent: RefCell<Recent>,
@@ -71,7 +71,7 @@ struct Shared<'a> {
 struct Recent {
     /// Up to where they are known.
     through: Position,
-    writes: LastTwo<PartWrite>,
+    last: Option<PartWrite>,
 }
 
 /// What a key has of a part.
@@ -171,15 +171,12 @@ impl<'a> Parts<'a> {
             !self.is_repair(record)
         };
         if let Some(last) = stands.last_write(subject, after, ANY_KEY, counts)? {
-            let others = |record: (Position, &Record), by: &str| by != last.by && counts(record, by);
-            recent.writes.add(stands.last_write(subject, after, ANY_KEY, others)?);
-            recent.writes.add(Some(last));
+            recent.last = Some(last);
         }
         recent.through = newest.get();
-        match &recent.writes.0 {
-            // It may have another one before `since`, of which this does not know.
-            [Some(last), _] if is_of(last, own) => stands.last_write(subject, self.through, own, counts),
-            [last, _] => Ok(last.clone()),
+        match &recent.last {
+            Some(last) if is_of(last, own) => stands.last_write(subject, self.through, own, counts),
+            last => Ok(last.clone()),
         }
     }
 }
@@ -196,57 +193,33 @@ impl<'a> Shared<'a> {
         let Claim { sides, is_repaired } = claim;
         let in_log = owner(key, recorded_of(sides));
         let in_fork = if is_repaired { owner(key, fork_of(sides)) } else { in_log };
-        self.in_log.add(in_log);
-        self.in_fork.add(in_fork);
+        if let Some(owner) = in_log {
+            self.in_log.add(owner);
+        }
+        if let Some(owner) = in_fork {
+            self.in_fork.add(owner);
+        }
         self.claims.insert(key, claim);
     }
 }
 
-/// Something of a key.
-trait OfKey {
-    /// One that is greater is later.
-    fn order(&self) -> (Position, Option<&str>);
-}
+/// The last of the keys' owners, and the last of another key; each key has one at most.
+#[derive(Debug, Default)]
+struct LastTwo<'a>([Option<Owner<'a>>; 2]);
 
-impl OfKey for Owner<'_> {
-    fn order(&self) -> (Position, Option<&str>) {
-        (self.0, self.1)
-    }
-}
-
-impl OfKey for PartWrite {
-    fn order(&self) -> (Position, Option<&str>) {
-        (self.at, Some(&self.by))
-    }
-}
-
-/// The last, and the last of another key.
-#[derive(Debug)]
-struct LastTwo<T>([Option<T>; 2]);
-
-impl<T> Default for LastTwo<T> {
-    fn default() -> Self {
-        Self([None, None])
-    }
-}
-
-impl<T: OfKey> LastTwo<T> {
-    fn add(&mut self, new: Option<T>) {
-        let Some(new) = new else { return };
+impl<'a> LastTwo<'a> {
+    fn add(&mut self, new: Owner<'a>) {
         let Self([last, other]) = self;
-        let is_behind = |old: &Option<T>| old.as_ref().is_none_or(|old| old.order() < new.order());
-        let is_same = |old: &Option<T>| old.as_ref().is_some_and(|old| old.order().1 == new.order().1);
-        match (is_behind(last), is_same(last)) {
-            (true, true) => *last = Some(new),
-            (true, false) => *other = last.replace(new),
-            (false, false) if is_behind(other) => *other = Some(new),
-            (false, _) => {}
+        let is_behind = |old: &Option<Owner<'_>>| old.is_none_or(|(at, by, _)| (at, by) < (new.0, new.1));
+        if is_behind(last) {
+            *other = last.replace(new);
+        } else if is_behind(other) {
+            *other = Some(new);
         }
     }
 
-    /// The last one of these two that counts.
-    fn last(&self, counts: impl Fn(&T) -> bool) -> Option<&T> {
-        self.0.iter().flatten().find(|one| counts(one))
+    fn of_others(&self, key: &str) -> Option<Owner<'a>> {
+        self.0.iter().flatten().find(|(_, by, _)| *by != Some(key)).copied()
     }
 }
 
@@ -263,11 +236,12 @@ pub fn owned<S: Stands>(
     let before = parts.undisturbed(subject, own, stands)?;
     let undisturbed = before.as_ref().map(|write| (write.at, None, write.status.as_ref()));
     let shared = parts.shared.get(subject);
-    let of_others = |side: for<'s> fn(&'s Shared<'s>) -> &'s LastTwo<Owner<'s>>| {
-        shared.and_then(|shared| side(shared).last(|(_, by, _)| *by != Some(key)).copied())
+    let [others_in_log, others_in_fork] = match shared {
+        Some(shared) => [&shared.in_log, &shared.in_fork].map(|side| side.of_others(key)),
+        None => [None, None],
     };
-    let in_log = last([undisturbed, of_others(|shared| &shared.in_log), owner(key, recorded_of(sides))]);
-    let in_fork = last([undisturbed, of_others(|shared| &shared.in_fork), owner(key, fork_of(sides))]);
+    let in_log = last([undisturbed, others_in_log, owner(key, recorded_of(sides))]);
+    let in_fork = last([undisturbed, others_in_fork, owner(key, fork_of(sides))]);
     let is_own = |owner: &Option<Owner<'_>>| owner.is_some_and(|(_, by, _)| by == Some(key));
     let is_repaired = |by: &str| shared.and_then(|shared| shared.claims.get(by)).is_some_and(|claim| claim.is_repaired);
     let is_left_to_another = in_fork.and_then(|(_, by, _)| by).is_some_and(|by| by != key && is_repaired(by));
