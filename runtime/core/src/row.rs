@@ -20,6 +20,8 @@ pub struct HandlerRow {
     pub era: Position,
     /// All events up to here are closed, do not match, or have a [`DeliveryRow`].
     pub scanned: Position,
+    /// What it had scanned at least before a start; may be ahead of that.
+    pub reached: Position,
     /// Number of events up to there. Stored with the log's, or with the scanned position of a handler that lags.
     #[serde(skip)]
     pub seen: u64,

@@ -5,7 +5,7 @@ mod world;
 use weirgate_core::Limits;
 use weirgate_types::{Mode, Position, Record};
 use world::{
-    World, correctable, delivery, name,
+    World, correctable, delivery, name, permanent,
     resequence::{SEQUENCE, TIMEOUT_MS},
     transient,
 };
@@ -197,6 +197,42 @@ fn a_key_never_goes_back_to_an_earlier_version_after_a_restart() {
         for position in rest {
             assert!(versions(&world, position).iter().all(|version| *version == 2), "{position}, {lane_max}");
         }
+    }
+}
+
+/// A dead letter runs again while events of its key from before the fence are not scanned yet: they are under way, too.
+#[test]
+fn a_dead_letter_runs_again_under_no_later_version_than_what_is_not_scanned() {
+    for (lags, restarts) in [false, true].into_iter().flat_map(|lags| (0..3).map(move |restarts| (lags, restarts))) {
+        let mut world = World::with(r#","concurrency":1"#);
+        let dead = [1, 2].map(|id| {
+            let position = world.publish(id, "x");
+            world.answer(Err(&permanent()));
+            position
+        });
+        world.set_mode("a", Mode::Draining);
+        let old = world.publish(3, "x");
+        assert!(world.handler("a").scanned < old);
+        world.deploy_to_finish("a", r#","concurrency":1"#);
+        world.keep_view();
+        if !lags {
+            world.set_mode("a", Mode::Running);
+            world.answer_at(old, Ok(()));
+        }
+        world.retry(&delivery("a", dead[0]), "x");
+        world.answer(Ok(()));
+        for _ in 0..restarts {
+            world.restart(true);
+            world.keep_view();
+        }
+        world.retry(&delivery("a", dead[1]), "x");
+        world.set_mode("a", Mode::Running);
+        while !world.calls.is_empty() {
+            world.answer(Ok(()));
+        }
+        let version = if lags { 1 } else { 2 };
+        let found = [dead[0], dead[1], old].map(|position| versions(&world, position).last().copied());
+        assert_eq!(found, [Some(version), Some(version), Some(1)], "{lags} {restarts}");
     }
 }
 

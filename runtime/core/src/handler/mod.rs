@@ -55,6 +55,8 @@ pub struct Handler {
     /// Deliveries beyond `scanned` that records name; `None` for closed ones. Used only while the log is replayed to a
     /// handler that lags, until the scan that it forces has been answered.
     ahead: BTreeMap<Position, Option<DeliveryRow>>,
+    /// What it had scanned at least before the process stopped, by what records say; may be ahead of `scanned` after a start.
+    reached: Position,
     pub emission_rate: EmissionRate,
     /// Whether a deployment has changed the order of deliveries.
     pub reordered: bool,
@@ -101,6 +103,7 @@ impl Handler {
             scanning: false,
             seen_ms: 0,
             ahead: BTreeMap::new(),
+            reached: Position::ZERO,
             emission_rate,
             reordered: false,
             correcting: BTreeSet::new(),
@@ -118,6 +121,7 @@ impl Handler {
             seen: self.seen,
             reordered: self.reordered,
             scanned: self.scanned,
+            reached: self.reached,
             breaker: self.breaker.as_ref().and_then(Breaker::open),
             offers: self.lanes.spilled.offers(),
         }
@@ -130,7 +134,7 @@ impl Handler {
         for (lane, key, correction) in &row.offers {
             self.lanes.spilled.offer(*lane, *key, *correction);
         }
-        (self.seen, self.reordered) = (row.seen, row.reordered);
+        (self.seen, self.reordered, self.reached) = (row.seen, row.reordered, row.reached);
     }
 
     /// A new deployment applies from `position` on. It is a fence: running attempts are discarded, unspent, but for those of
@@ -267,6 +271,7 @@ impl Handler {
     /// A record changes a delivery. Returns the changed row, if it is in memory.
     pub fn change(&mut self, position: Position, change: impl FnOnce(&mut DeliveryRow)) -> Option<DeliveryRow> {
         if position > self.scanned {
+            self.reached = self.reached.max(position);
             let unknown = || DeliveryRow::new(KeyHash(0), KeyHash(0));
             let row = self.ahead.entry(position).or_insert_with(|| Some(unknown()));
             change(row.get_or_insert_with(unknown));
@@ -278,6 +283,7 @@ impl Handler {
     /// The delivery is closed. Returns its row, if it had one.
     pub fn close(&mut self, position: Position) -> Option<DeliveryRow> {
         if position > self.scanned {
+            self.reached = self.reached.max(position);
             self.ahead.insert(position, None);
             return None;
         }
@@ -288,8 +294,9 @@ impl Handler {
     pub fn reopen(&mut self, position: Position, key: KeyHash, change: impl FnOnce(&mut DeliveryRow)) -> Opened {
         // Its number was passed already.
         let sequence = self.manifest.resequence.map(|_| Sequence { number: None, due_ms: 0 });
-        // It was closed: under way is what its key has besides.
-        let mut row = DeliveryRow { sequence, ..self.row_for(position, key, self.version().max(position)) };
+        // It was closed: under way is what its key has besides. That may be among the events that are not scanned yet.
+        let own = self.version().min(self.scanned.max(self.reached).next()).max(position);
+        let mut row = DeliveryRow { sequence, ..self.row_for(position, key, own) };
         change(&mut row);
         self.place(position, row)
     }

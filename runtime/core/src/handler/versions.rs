@@ -106,6 +106,8 @@ impl Handler {
     /// now, opens a delivery before or after what its key has under way has ended. All open deliveries of a key run under one
     /// version, so the others move to that one too. `None` if nothing moves.
     pub fn move_lane(&mut self, position: Position, version: Position) -> Option<MovedLane> {
+        // No delivery runs under a version before all events from before it are scanned.
+        self.reached = self.reached.max(version.before());
         let row = self.lanes.get(position).filter(|row| self.version_of(row) != version)?;
         Some(self.move_others(row.lane, position, version))
     }
