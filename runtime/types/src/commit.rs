@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AttemptFailure, DeliveryId, Digest, Event, HandlerName, Position, Written};
+use crate::{AttemptFailure, DeliveryId, Digest, Event, HandlerName, Position, Written, json};
 
 /// The record that ends an attempt. Its emitted events take the positions that follow its own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -167,6 +167,17 @@ pub struct StatusWrite {
     pub text: String,
     /// A JSON document.
     pub data: Option<String>,
+}
+
+impl StatusWrite {
+    /// Whether both say the same to whoever reads them: JSON in another order does.
+    #[must_use]
+    pub fn says(&self, other: &Self) -> bool {
+        let canonical = |data: &Option<String>| json::canonical(data.as_deref()?, json::DEPTH_MAX).ok();
+        let is_same_json = || canonical(&self.data).is_some_and(|data| canonical(&other.data) == Some(data));
+        let is_of_same = (&self.subject, &self.state, &self.text) == (&other.subject, &other.state, &other.text);
+        is_of_same && (self.data == other.data || is_same_json())
+    }
 }
 
 /// A line that the handler logged during the attempt.

@@ -38,7 +38,7 @@ pub use key_repaired::{CallBefore, KEY_REPAIRED, KeyRepaired, LoggedEvent, Value
 pub use manifest::{
     AfterDeadLetter, BatchPolicy, BreakerPolicy, CallLimits, Capabilities, CapabilityChange, DeadLetterStop, EmitOrder,
     FIRST_STATE_VERSION, Interest, Jitter, Manifest, ManifestError, MayDo, OnDeploy, Ordering, RUNTIME_TYPES,
-    Resequence, RetryStage, Schedule, SettingChange, Start, Subscription, default_stages, glob,
+    Resequence, RetryStage, Schedule, SettingChange, Start, Subscription, check_types, default_stages, glob,
 };
 pub use record::{
     Anchor, CorrectionRefused, Deployed, GapPassed, Lost, Record, RecordError, RuntimeChanged, RuntimeVersion, Stepped,

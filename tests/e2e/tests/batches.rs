@@ -94,3 +94,23 @@ async fn a_repair_executes_calls_whole() {
     }
     assert_eq!(found().await["found"]["planned_keys"], 0);
 }
+
+/// A version that takes one event at a time sees what those before it wrote, also where all of them were one call, and so have one record.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_candidate_without_batches_sees_the_earlier_deliveries_of_a_call() {
+    let server = Setup::new().start().await;
+    let client = &server.client;
+    let mut counter = manifest("counter", &["counter.add"]);
+    counter["config"] = json!({ "state": "1" });
+    let mut batches = counter.clone();
+    batches["batch"] = json!({ "events_max": 10 });
+    client.deploy(&batches, weirgate_guests::build("counter-batch")).await;
+    let add = |id: &str, count: u64| event("counter.add", "a", id, &json!({ "count": count }));
+    client.publish(&[add("1", 1), add("2", 2), add("3", 4)]).await.ok();
+    client.drained(PATIENCE).await;
+    let digest = client.upload(weirgate_guests::build("counter")).await.ok()["digest"].clone();
+    client.redeploy(&counter, &digest).await.ok();
+    let asked = client.ask("/v1/replays", &json!({ "handler": "counter" })).await.ok();
+    let found = computed(client, id_of(&asked)).await["found"].clone();
+    assert_eq!((&found["executed"], &found["keys"]), (&json!(3), &json!(0)), "it counts to 7, too: {found:#}");
+}

@@ -20,7 +20,13 @@ impl KeyPlan {
         let mut timers = TimersAsOf::default();
         for (name, set) in all {
             match set {
-                Some(setting) if setting.due_ms <= now_ms => timers.past.push((name, setting)),
+                Some(setting) if setting.due_ms <= now_ms => {
+                    timers.past.push((name, setting));
+                    // Of one that was past from the beginning, the plan has that.
+                    let was_pending = self.past_timers.iter().all(|(past, _)| past != name);
+                    let is_replaced = self.replaced_timers.iter().any(|replaced| replaced == name);
+                    timers.pending.extend((was_pending && is_replaced).then_some((name, None)));
+                }
                 set => timers.pending.push((name, set)),
             }
         }
@@ -41,13 +47,13 @@ mod tests {
             TimerWrite { name: name.into(), set: due_ms.map(set) }
         };
         let timers = vec![timer("a", Some(7)), timer("b", Some(8)), timer("c", None)];
-        let plan = KeyPlan { timers, ..KeyPlan::default() };
+        let plan = KeyPlan { timers, replaced_timers: vec!["b".into()], ..KeyPlan::default() };
         let names = |now_ms| {
             let TimersAsOf { pending, past } = plan.timers_as_of(now_ms);
             let pending: String = pending.into_iter().map(|(name, _)| name).collect();
             (pending, past.into_iter().map(|(name, _)| name).collect::<String>())
         };
-        for (now_ms, pending, past) in [(6, "abc", ""), (7, "bc", "a"), (8, "c", "ab"), (9, "c", "ab")] {
+        for (now_ms, pending, past) in [(6, "abc", ""), (7, "bc", "a"), (8, "bc", "ab"), (9, "bc", "ab")] {
             assert_eq!(names(now_ms), (pending.to_owned(), past.to_owned()));
         }
     }

@@ -2,6 +2,7 @@
 //! `docs/formats/json.md` is the definition in words.
 
 mod bytes;
+mod canonical;
 mod node;
 mod number;
 mod patch;
@@ -10,6 +11,7 @@ mod scan;
 mod text;
 
 pub use bytes::JsonBytes;
+pub use canonical::canonical;
 pub use node::{Member, Node};
 pub use number::compare_numbers;
 pub use patch::{difference, merge};

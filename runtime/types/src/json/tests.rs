@@ -187,6 +187,7 @@ fn a_difference_is_not_much_longer_than_what_it_compares() {
 fn the_layout_for_people_keeps_every_value() {
     let laid_out = pretty(r#"{"a":[1E400,{}],"b":[],"\u0063":-0}"#, DEPTH_MAX).expect("JSON");
     assert_eq!(laid_out, "{\n  \"a\": [\n    1E400,\n    {}\n  ],\n  \"b\": [],\n  \"\\u0063\": -0\n}");
+    assert_eq!(canonical(&laid_out, DEPTH_MAX).expect("JSON"), r#"{"a":[1E400,{}],"b":[],"c":-0}"#);
     assert_eq!(compact(&laid_out, DEPTH_MAX).expect("JSON"), r#"{"a":[1E400,{}],"b":[],"\u0063":-0}"#);
     let serde = serde_json::json!({ "a": [1, { "b": [[], "x"] }], "c": null });
     assert_eq!(

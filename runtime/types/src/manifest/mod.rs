@@ -27,7 +27,7 @@ pub use policy::{
     AfterDeadLetter, BatchPolicy, BreakerPolicy, DeadLetterStop, EmitOrder, Jitter, OnDeploy, Ordering, Resequence,
     RetryStage, default_stages,
 };
-pub use subscription::{Interest, RUNTIME_TYPES, Subscription, glob};
+pub use subscription::{Interest, RUNTIME_TYPES, Subscription, check_types, glob};
 
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -69,6 +69,15 @@ pub(super) fn check(subscriptions: &[Subscription]) -> Result<(), ManifestError>
     Ok(())
 }
 
+/// Whether a subscription could have this pattern of types.
+///
+/// # Errors
+/// It is empty, too long, or has too many `*`.
+pub fn check_types(what: &'static str, pattern: &str) -> Result<(), ManifestError> {
+    within(what, pattern.len(), 1, TYPE_PATTERN_BYTES_MAX)?;
+    check_pattern(what, pattern)
+}
+
 fn check_pattern(what: &'static str, pattern: &str) -> Result<(), ManifestError> {
     plain(what, pattern)?;
     within("the number of * in a pattern", pattern.matches('*').count(), 0, STARS_MAX)

@@ -5,8 +5,9 @@ use weirgate_types::{Event, HandlerName, Position, Record};
 use super::{
     delivered::{Answers, Delivered},
     deployments::InForce,
+    earlier::Earlier,
     request::Facts,
-    run::{Earlier, Fork, LaneId},
+    run::{Fork, LaneId},
     walk::Walk,
 };
 use crate::replay::ReplayError;
@@ -83,7 +84,7 @@ impl Fork<'_> {
                     }
                 };
                 let lane = delivered.lane.clone();
-                self.take(walk, &delivered, Some(ran), &Earlier::new())?;
+                self.take(walk, &delivered, Some(ran), &Earlier::default())?;
                 if self.examined.contains_key(&lane) {
                     let mut examined = self.open_lane(&lane);
                     match &cause {

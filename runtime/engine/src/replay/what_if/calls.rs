@@ -49,7 +49,8 @@ struct RecordedCall {
     request: StepRequest,
     result: StepResult,
     requests: u32,
-    is_used: bool,
+    /// The name of the step that got its answer in the fork, if one did.
+    used_as: Option<String>,
     of: Origin,
 }
 
@@ -128,7 +129,7 @@ impl ForkCalls {
             request,
             result,
             requests,
-            is_used: false,
+            used_as: None,
             of: Origin::Delivery,
         };
         let of_replay = |ReplayAnswer { is_own, step, request, answer }: ReplayAnswer| RecordedCall {
@@ -136,7 +137,7 @@ impl ForkCalls {
             request,
             result: StepResult::Answered(answer),
             requests: 1,
-            is_used: false,
+            used_as: None,
             of: if is_own { Origin::ThisReplay } else { Origin::Replay },
         };
         let mut recorded: Vec<_> = recorded.into_iter().map(call).collect();
@@ -164,7 +165,7 @@ impl ForkCalls {
     #[must_use]
     pub fn made(&self) -> Vec<AnsweredCall> {
         let calls = self.calls();
-        let made = calls.recorded.iter().filter(|call| call.is_used && call.of == Origin::ThisReplay);
+        let made = calls.recorded.iter().filter(|call| call.is_used() && call.of == Origin::ThisReplay);
         made.filter_map(RecordedCall::answered).collect()
     }
 
@@ -196,6 +197,19 @@ impl ForkCalls {
 }
 
 impl RecordedCall {
+    fn is_used(&self) -> bool {
+        self.used_as.is_some()
+    }
+
+    /// Whether a step of the fork gets its answer. A final answer stands for all attempts; without one, each call gets the result of the next.
+    fn answers(&self, step: &str, request: &StepRequest) -> bool {
+        let is_free = match &self.used_as {
+            None => true,
+            Some(used_as) => used_as == step && self.result.finished().is_some(),
+        };
+        is_free && self.request == *request
+    }
+
     fn answered(&self) -> Option<AnsweredCall> {
         let answer = self.result.finished()?.clone();
         Some(AnsweredCall { step: self.step.clone(), request: self.request.clone(), answer })
@@ -231,7 +245,7 @@ impl Calls {
         let counts = |(index, call): &(usize, &RecordedCall)| {
             let may_change = !is_safe(&call.request.method);
             let (before, after) = self.recorded.split_at(*index);
-            let is_known = |other: &RecordedCall| other.is_used || other.result.finished().is_some();
+            let is_known = |other: &RecordedCall| other.is_used() || other.result.finished().is_some();
             match call.result.finished() {
                 Some(_) => call.of == Origin::Delivery || may_change,
                 // Of one that was made again, what it came to at last.
@@ -249,7 +263,7 @@ impl Calls {
         self.recorded
             .iter()
             .enumerate()
-            .filter(|(_, call)| !call.is_used)
+            .filter(|(_, call)| !call.is_used())
             .filter(counts)
             .map(|(_, call)| call)
             .collect()
@@ -257,8 +271,11 @@ impl Calls {
 
     /// Where the answer to a call comes from that no record has.
     fn missing(&mut self, call: UnansweredCall) -> Source {
-        let last =
-            self.recorded.iter().rev().find(|known| known.step == call.step && known.result.finished().is_some());
+        // Those of replays came later, and are the newest first.
+        let of_replays = self.recorded.iter().filter(|known| known.of != Origin::Delivery);
+        let of_delivery = self.recorded.iter().rev().filter(|known| known.of == Origin::Delivery);
+        let mut known = of_replays.chain(of_delivery);
+        let last = known.find(|known| known.step == call.step && known.result.finished().is_some());
         if let (MissingAnswers::Last, Some(last)) = (self.missing, last) {
             let source = last.repeated(&call.request);
             self.unanswered.push(call);
@@ -285,12 +302,13 @@ impl Outbound for ForkCalls {
 
     fn source(&self, step: &str, request: &StepRequest) -> Result<Source, StateError> {
         let mut calls = self.calls();
-        // A final answer stands for all attempts; without one, each call gets the result of the next.
-        let is_same = |call: &RecordedCall| call.step == step && call.request == *request;
-        let index =
-            calls.recorded.iter().position(|call| is_same(call) && (call.result.finished().is_some() || !call.is_used));
+        // The same request is the same call, also where the step has another name now.
+        let place = |is_named: &dyn Fn(&RecordedCall) -> bool| {
+            calls.recorded.iter().position(|call| is_named(call) && call.answers(step, request))
+        };
+        let index = place(&|call| call.step == step).or_else(|| place(&|_| true));
         if let Some(found) = index.and_then(|index| calls.recorded.get_mut(index)) {
-            found.is_used = true;
+            found.used_as = Some(step.to_owned());
             return Ok(found.repeated(request));
         }
         Ok(calls.missing(UnansweredCall { step: step.to_owned(), request: request.clone() }))
@@ -311,8 +329,8 @@ impl Outbound for ForkCalls {
         if let Some(answer) = result.finished() {
             asking.outside.record(&asking.delivery, step, &made.request, answer)?;
             let UnansweredCall { step, request } = made;
-            let (is_used, of) = (true, Origin::ThisReplay);
-            self.calls().recorded.push(RecordedCall { step, request, result, requests, is_used, of });
+            let (used_as, of) = (Some(step.clone()), Origin::ThisReplay);
+            self.calls().recorded.push(RecordedCall { step, request, result, requests, used_as, of });
             return Ok(());
         }
         let StepRequest { method, url, .. } = &made.request;

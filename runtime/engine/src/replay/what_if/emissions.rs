@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
-use weirgate_types::{Digest, Event, Position};
+use weirgate_types::{
+    Digest, Event, Position,
+    json::{DEPTH_MAX, canonical},
+};
 
 use super::{held::held_bytes, lane::Both};
 
@@ -63,21 +66,29 @@ pub struct Pairs {
     pub added: Vec<usize>,
 }
 
-/// A digest of what receivers of an event act on: without identity, time and what the runtime adds.
-#[must_use]
-pub fn content(event: &Event) -> Digest {
-    #[cfg(test)]
-    tests::HASHED.set(tests::HASHED.get() + 1);
-    let mut hash = Sha256::new();
-    let parts = [
+/// What receivers of an event act on: without identity, time and what the runtime adds.
+fn parts(event: &Event) -> [Option<&[u8]>; 6] {
+    [
         Some(event.r#type.as_bytes()),
         event.subject.as_deref().map(str::as_bytes),
         Some(event.key().as_bytes()),
         event.data_content_type.as_deref().map(str::as_bytes),
         event.data_schema.as_deref().map(str::as_bytes),
         Some(&event.data),
-    ];
-    for part in parts {
+    ]
+}
+
+/// A digest of what receivers of an event act on. JSON that says the same has the same.
+#[must_use]
+pub fn content(event: &Event) -> Digest {
+    #[cfg(test)]
+    tests::HASHED.set(tests::HASHED.get() + 1);
+    let mut hash = Sha256::new();
+    let text = str::from_utf8(&event.data).ok().filter(|_| event.is_json());
+    let canonical = text.and_then(|text| canonical(text, DEPTH_MAX).ok());
+    let [head @ .., data] = parts(event);
+    let data = canonical.as_deref().map(str::as_bytes).or(data);
+    for part in head.into_iter().chain([data]) {
         let length = part.map_or(u64::MAX, |part| u64::try_from(part.len()).unwrap_or(u64::MAX - 1));
         hash.update(length.to_be_bytes());
         hash.update(part.unwrap_or_default());
@@ -89,10 +100,17 @@ pub fn content(event: &Event) -> Digest {
 #[must_use]
 pub fn pair(recorded: &[&Event], fork: &[&Event]) -> Pairs {
     let mut pairs = Pairs::default();
-    let mut of_content = Places::of(fork.iter().map(|event| content(event)).enumerate());
-    let mut is_paired = vec![false; fork.len()];
+    // Most are the same at the same place: that needs no digest.
+    let is_there = |(index, event): (usize, &&Event)| fork.get(index).is_some_and(|other| parts(event) == parts(other));
+    let mut is_paired: Vec<bool> = recorded.iter().enumerate().map(is_there).collect();
+    pairs.same = (0..).zip(&is_paired).filter(|(_, is)| **is).map(|(index, _)| (index, index)).collect();
+    let is_open = |index: &usize| is_paired.get(*index) != Some(&true);
+    let open = fork.iter().enumerate().filter(|(index, _)| is_open(index));
+    let mut of_content = Places::of(open.map(|(index, event)| (index, content(event))));
+    let open: Vec<_> = recorded.iter().enumerate().filter(|(index, _)| is_open(index)).collect();
+    is_paired.resize(fork.len(), false);
     let mut unmatched = Vec::new();
-    for (index, event) in recorded.iter().enumerate() {
+    for (index, event) in open {
         match of_content.take(&content(event)) {
             Some(other) => {
                 pairs.same.push((index, other));
@@ -218,6 +236,18 @@ impl Emissions {
         self.fork(emission);
     }
 
+    /// A repair that is in the fork, too, has handed an event over: one that only the log has is compensated there already.
+    pub fn compensated_in_both(&mut self, event: &Event) {
+        let digest = content(event);
+        let Some(surplus) = self.surplus.get_mut(&digest) else { return };
+        if let Some(compensated) = surplus.recorded.pop_front() {
+            self.bytes = self.bytes.saturating_sub(held_bytes(&*compensated));
+        }
+        if surplus.recorded.is_empty() && surplus.fork.is_empty() {
+            self.surplus.remove(&digest);
+        }
+    }
+
     /// Events that the log holds and the fork does not, in order.
     #[must_use]
     pub fn only_recorded(&self) -> Vec<&Emission> {
@@ -309,6 +339,20 @@ mod tests {
         }
         let moved = Event { subject: None, data_content_type: Some("k".into()), ..one.clone() };
         assert_ne!(content(&one), content(&moved), "each part is counted by its length");
+    }
+
+    #[test]
+    fn json_that_says_the_same_is_the_same_content() {
+        let said = event("a", "k", r#"{"p":1,"q":["é",{"x":2}]}"#);
+        let again = event("a", "k", "{ \"q\" : [\"\\u00e9\", {\"x\":2}], \"p\":1 }");
+        assert_eq!(content(&said), content(&again));
+        let pairs = pair(&[&said, &said], &[&event("a", "k", "7"), &again]);
+        assert_eq!((pairs.same, pairs.changed), (vec![(0, 1)], vec![(1, 0)]));
+        for other in ["{\"p\":1.0,\"q\":[\"é\",{\"x\":2}]}", "{\"p\":1,\"q\":[{\"x\":2},\"é\"]}", "{\"p\":1}", "{"] {
+            assert_ne!(content(&said), content(&event("a", "k", other)), "{other}");
+        }
+        let text = |data: &str| Event { data_content_type: Some("text/plain".into()), ..event("a", "k", data) };
+        assert_ne!(content(&text("[1, 2]")), content(&text("[1,2]")), "what is no JSON is compared as it is");
     }
 
     thread_local! {

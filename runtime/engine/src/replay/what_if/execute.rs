@@ -8,9 +8,10 @@ use weirgate_types::{Commit, Correction, FIRST_STATE_VERSION, Position, RUNTIME_
 use super::{
     calls::{Asking, ForkCalls, UnmadeCall},
     delivered::{Answers, Delivered, Ran},
+    earlier::Earlier,
     notes::Examined,
     request::{Closed, Facts},
-    run::{Earlier, Fork, LaneId},
+    run::{Fork, LaneId},
     state::{ForkState, Names},
     walk::{Found, HeldState, Walk},
 };
@@ -70,9 +71,13 @@ impl Fork<'_> {
                 one.answers = Answers::Asked;
             }
         }
-        let ran = self.execute_by(walk, &delivered, &by)?;
-        let mut earlier = Earlier::new();
-        for (one, ran) in delivered.iter().zip(ran) {
+        let batches = self.execute_batches(walk, &delivered, &by)?;
+        let mut earlier = Earlier::default();
+        for ((one, by), ran) in delivered.iter().zip(by).zip(batches) {
+            let ran = match ran {
+                Some(ran) => Some(ran),
+                None => self.execute_single(walk, one, by, &earlier)?,
+            };
             let is_open = one.closed().is_none();
             if !is_open {
                 self.closed(&one.delivery, &one.lane.1, one.at)?;
@@ -80,45 +85,71 @@ impl Fork<'_> {
             if !is_open && (ran.is_some() || one.is_dropped || self.examined.contains_key(&one.lane)) {
                 self.take(walk, one, ran, &earlier)?;
             }
-            if delivered.len() > 1 {
-                let writes = one.commit.iter().flat_map(|commit| &commit.effects.state);
-                earlier.extend(writes.map(|write| ((one.lane.clone(), write.name.clone()), write.value.clone())));
+            if let Some(commit) = one.commit.filter(|_| delivered.len() > 1) {
+                earlier.take(&one.lane, &commit.effects);
             }
         }
         commits.iter().flatten().for_each(|commit| walk.committed(commit));
         Ok(())
     }
 
-    /// Executes the deliveries of a call, each by what handles it.
-    fn execute_by(
+    /// Does something with what handles a delivery, if it is executed.
+    fn by_executable<T>(
+        &self,
+        walk: &mut Walk,
+        by: By,
+        does: impl FnOnce(&Walk, &Executable) -> Result<T, ReplayError>,
+    ) -> Result<Option<T>, ReplayError> {
+        match by {
+            By::Record | By::Dropped => Ok(None),
+            By::Candidate => self.candidate.as_ref().map(|candidate| does(walk, &candidate.executable)).transpose(),
+            By::Version(version) => match &walk.deployment(version)?.executable {
+                Some(executable) => does(walk, executable).map(Some),
+                None => Err(ReplayError::NoModule(version)),
+            },
+        }
+    }
+
+    /// Executes the deliveries of a call that is a batch of what handles them: as a whole.
+    fn execute_batches(
         &self,
         walk: &mut Walk,
         delivered: &[Delivered<'_>],
         by: &[By],
     ) -> Result<Vec<Option<Ran>>, ReplayError> {
         let mut ran: Vec<Option<Ran>> = delivered.iter().map(|_| None).collect();
-        let mut versions: Vec<By> = by.iter().copied().filter(|by| !matches!(by, By::Record | By::Dropped)).collect();
+        let there: Vec<usize> =
+            (0..delivered.len()).filter(|index| delivered.get(*index).is_some_and(|one| !one.is_dropped)).collect();
+        let items: Vec<_> = there.iter().filter_map(|index| delivered.get(*index)).collect();
+        let mut versions = by.to_vec();
         versions.dedup();
         for version in versions {
-            let wanted: Vec<bool> = by.iter().map(|by| *by == version).collect();
-            let results = match version {
-                By::Record | By::Dropped => continue,
-                By::Candidate => match &self.candidate {
-                    Some(candidate) => self.execute(walk, &candidate.executable, delivered, &wanted)?,
-                    None => continue,
-                },
-                By::Version(version) => match &walk.deployment(version)?.executable {
-                    Some(executable) => self.execute(walk, executable, delivered, &wanted)?,
-                    None => return Err(ReplayError::NoModule(version)),
-                },
-            };
-            for ((slot, result), wanted) in ran.iter_mut().zip(results).zip(&wanted) {
-                if *wanted {
-                    *slot = result;
+            let results = self.by_executable(walk, version, |walk, executable| match executable.is_batch() {
+                true => self.execute_items(walk, executable, &items, (&Names::default(), &Earlier::default())),
+                false => Ok(Vec::new()),
+            })?;
+            for (index, result) in there.iter().zip(results.into_iter().flatten()) {
+                if let Some(slot) = ran.get_mut(*index).filter(|_| by.get(*index) == Some(&version)) {
+                    *slot = Some(result);
                 }
             }
         }
         Ok(ran)
+    }
+
+    /// Executes a delivery of a call whose deliveries before it were taken, by what takes one at a time.
+    fn execute_single(
+        &self,
+        walk: &mut Walk,
+        one: &Delivered<'_>,
+        by: By,
+        earlier: &Earlier,
+    ) -> Result<Option<Ran>, ReplayError> {
+        let ran = self.by_executable(walk, by, |walk, executable| match executable.is_batch() {
+            true => Ok(Vec::new()),
+            false => self.execute_items(walk, executable, &[one], (&Names::default(), earlier)),
+        });
+        Ok(ran?.and_then(|mut ran| ran.pop()))
     }
 
     /// Whether a delivery may come to something else in the fork.
@@ -223,36 +254,8 @@ impl Fork<'_> {
         let deployment = walk.deployment(version)?;
         let Some(executable) = &deployment.executable else { return Err(ReplayError::NoModule(version)) };
         let names = Names::default();
-        self.execute_items(walk, executable, &[one], &names)?;
+        self.execute_items(walk, executable, &[one], (&names, &Earlier::default()))?;
         Ok(names.has(name))
-    }
-
-    /// Executes those deliveries of a call that are wanted; a batch as a whole.
-    fn execute(
-        &self,
-        walk: &Walk,
-        executable: &Executable,
-        delivered: &[Delivered<'_>],
-        wanted: &[bool],
-    ) -> Result<Vec<Option<Ran>>, ReplayError> {
-        let mut ran: Vec<Option<Ran>> = delivered.iter().map(|_| None).collect();
-        let there: Vec<usize> =
-            (0..delivered.len()).filter(|index| delivered.get(*index).is_some_and(|one| !one.is_dropped)).collect();
-        let groups: Vec<Vec<usize>> = if executable.is_batch() {
-            vec![there]
-        } else {
-            there.into_iter().filter(|index| wanted.get(*index) == Some(&true)).map(|index| vec![index]).collect()
-        };
-        for group in groups {
-            let items: Vec<_> = group.iter().filter_map(|index| delivered.get(*index)).collect();
-            let results = self.execute_items(walk, executable, &items, &Names::default())?;
-            for (index, result) in group.into_iter().zip(results) {
-                if let Some(slot) = ran.get_mut(index) {
-                    *slot = Some(result);
-                }
-            }
-        }
-        Ok(ran)
     }
 
     /// Executes a delivery that the log does not hold.
@@ -262,7 +265,7 @@ impl Fork<'_> {
         delivered: &Delivered<'_>,
         executable: &Executable,
     ) -> Result<Ran, ReplayError> {
-        let mut ran = self.execute_items(walk, executable, &[delivered], &Names::default())?;
+        let mut ran = self.execute_items(walk, executable, &[delivered], (&Names::default(), &Earlier::default()))?;
         ran.pop().ok_or(ReplayError::NoItem(0))
     }
 
@@ -272,12 +275,12 @@ impl Fork<'_> {
         walk: &Walk,
         executable: &Executable,
         items: &[&Delivered<'_>],
-        names: &Names,
+        state: (&Names, &Earlier),
     ) -> Result<Vec<Ran>, ReplayError> {
-        let (ran, correction) = self.execute_once(walk, executable, items, names)?;
+        let (ran, correction) = self.execute_once(walk, executable, items, state)?;
         match (items, correction) {
             ([one], Some(correction)) => {
-                Ok(self.execute_once(walk, executable, &[&one.corrected(correction)], names)?.0)
+                Ok(self.execute_once(walk, executable, &[&one.corrected(correction)], state)?.0)
             }
             _ => Ok(ran),
         }
@@ -288,11 +291,12 @@ impl Fork<'_> {
         walk: &Walk,
         executable: &Executable,
         items: &[&Delivered<'_>],
-        names: &Names,
+        state: (&Names, &Earlier),
     ) -> Result<(Vec<Ran>, Option<Correction>), ReplayError> {
         let (at_ms, wall_ms) = items.first().map_or((0, 0), |first| first.times);
         let version = executable.state_version;
-        let had = items.iter().map(|one| self.state_version(walk, executable, one)).collect::<Result<Vec<_>, _>>()?;
+        let had = items.iter().map(|one| self.state_version(walk, executable, (one, state.1)));
+        let had = had.collect::<Result<Vec<_>, _>>()?;
         if let Some(later) = had.iter().flatten().find(|had| **had > version) {
             return Ok((items.iter().map(|_| Ran::not_converted(*later, version)).collect(), None));
         }
@@ -301,7 +305,7 @@ impl Fork<'_> {
         let calls = RefCell::new(vec![None; items.len()]);
         let services = |index: usize| {
             let one = items.get(index).ok_or(ReplayError::NoItem(index))?;
-            let (services, own) = self.services(walk, one, names)?;
+            let (services, own) = self.services(walk, one, state)?;
             if let Some(slot) = calls.borrow_mut().get_mut(index) {
                 *slot = Some(own);
             }
@@ -328,7 +332,7 @@ impl Fork<'_> {
         &self,
         walk: &Walk,
         executable: &Executable,
-        one: &Delivered<'_>,
+        (one, earlier): (&Delivered<'_>, &Earlier),
     ) -> Result<Option<u32>, ReplayError> {
         let lane = &one.lane;
         let migrated = self.examined.get(lane).and_then(|examined| examined.state_version);
@@ -342,7 +346,7 @@ impl Fork<'_> {
         if had == executable.state_version {
             return Ok(None);
         }
-        let has_state = self.examined.contains_key(lane) || !walk.state(lane)?.is_empty();
+        let has_state = self.examined.contains_key(lane) || earlier.has_state(lane) || !walk.state(lane)?.is_empty();
         Ok(Some(had).filter(|_| has_state))
     }
 
@@ -352,8 +356,13 @@ impl Fork<'_> {
         in_force.max(executable.state_version) == FIRST_STATE_VERSION
     }
 
-    fn services(&self, walk: &Walk, one: &Delivered<'_>, names: &Names) -> Result<(Services, ForkCalls), ReplayError> {
-        let base = HeldState(walk.state(&one.lane)?);
+    fn services(
+        &self,
+        walk: &Walk,
+        one: &Delivered<'_>,
+        (names, earlier): (&Names, &Earlier),
+    ) -> Result<(Services, ForkCalls), ReplayError> {
+        let base = HeldState(earlier.on(&one.lane, walk.state(&one.lane)?));
         let is_own = one.delivery.handler == self.request.handler && one.answers != Answers::Own;
         let given = if is_own { self.outside.answers(&one.delivery)? } else { Vec::new() };
         let candidate = self.candidate.as_ref().filter(|_| is_own && one.answers == Answers::Asked);

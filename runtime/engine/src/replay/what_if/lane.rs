@@ -21,6 +21,10 @@ pub struct Lane {
     state: Measured<Option<Vec<u8>>>,
     /// Timers that differ, likewise.
     timers: Measured<Option<TimerSetting>>,
+    /// Those of them that are set in the log.
+    set_in_log: BTreeSet<String>,
+    /// Timers that are set on both sides, in the log by a replay that was undone: that they fire there is nothing that the fork does.
+    set_by_undone: Measured<TimerSetting>,
     status: Measured<StatusSides>,
     emissions: Emissions,
 }
@@ -82,8 +86,10 @@ impl Lane {
     /// What it takes in memory, about.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let Self { state, timers, status, emissions } = self;
-        let parts = [state.bytes(), timers.bytes(), status.bytes(), emissions.bytes()];
+        let Self { state, timers, set_in_log: _, set_by_undone, status, emissions } = self;
+        // What is set in the log is named by the timers that differ.
+        let timers = timers.bytes().saturating_mul(2).saturating_add(set_by_undone.bytes());
+        let parts = [state.bytes(), timers, status.bytes(), emissions.bytes()];
         parts.into_iter().fold(0, usize::saturating_add)
     }
 
@@ -108,6 +114,12 @@ impl Lane {
     #[must_use]
     pub fn timers(&self) -> &BTreeMap<String, Option<TimerSetting>> {
         &self.timers
+    }
+
+    /// Whether a timer that differs is set in the log.
+    #[must_use]
+    pub fn is_set_in_log(&self, timer: &str) -> bool {
+        self.set_in_log.contains(timer)
     }
 
     #[must_use]
@@ -136,12 +148,39 @@ impl Lane {
         let (stands, now) = (recorded.state.iter().map(value_of), fork.state.iter().map(value_of));
         overlay(&mut self.state, stands, now, value)?;
         let (stands, now) = (recorded.timers.iter().map(setting_of), fork.timers.iter().map(setting_of));
-        overlay(&mut self.timers, stands, now, timer)?;
+        overlay(&mut self.timers, stands, now, &timer)?;
+        for write in recorded.timers.iter().chain(&fork.timers) {
+            self.set_by_undone.remove(&write.name);
+        }
+        self.fold_set_in_log(both, timer)?;
         self.fold_status(both, part)?;
         let [recorded, now] = [recorded, fork].map(emitted);
         let pairs = pair(&recorded, &now);
         self.emissions.fold(both, &recorded, &now, &pairs);
         Ok(pairs)
+    }
+
+    fn fold_set_in_log<E>(
+        &mut self,
+        Both { recorded, fork, .. }: Both<'_>,
+        timer: impl Fn(&str) -> Result<Option<TimerSetting>, E>,
+    ) -> Result<(), E> {
+        for (name, set) in recorded.timers.iter().map(setting_of) {
+            if set.is_some() && self.timers.contains_key(name) {
+                self.set_in_log.insert(name.to_owned());
+            } else {
+                self.set_in_log.remove(name);
+            }
+        }
+        for (name, _) in fork.timers.iter().map(setting_of) {
+            let is_written = recorded.timers.iter().any(|write| write.name == name);
+            if !self.timers.contains_key(name) {
+                self.set_in_log.remove(name);
+            } else if !is_written && !self.set_in_log.contains(name) && timer(name)?.is_some() {
+                self.set_in_log.insert(name.to_owned());
+            }
+        }
+        Ok(())
     }
 
     /// A repair removed the handler's part of these subjects' status; `part` says what it was just before.
@@ -172,13 +211,32 @@ impl Lane {
         self.emissions.compensated(emission);
     }
 
+    /// The same by a repair that is in the fork, too.
+    pub fn compensated_in_both(&mut self, event: &Event) {
+        self.emissions.compensated_in_both(event);
+    }
+
     /// The withheld events of a delivery have positions now, from the first on.
     pub fn released(&mut self, delivery: Position, events: &[Event], first: Position) {
         self.emissions.released(delivery, events, first);
     }
 
+    /// A replay that was undone has set timers in the log.
+    pub fn undone(&mut self, timers: &[TimerWrite]) {
+        for write in timers.iter().filter(|write| !self.timers.contains_key(&write.name)) {
+            if let Some(setting) = &write.set {
+                self.set_by_undone.insert(write.name.clone(), setting.clone());
+            }
+        }
+    }
+
     /// A timer fired in the log. Returns whether it fires in the fork too.
     pub fn fires(&mut self, timer: &str) -> bool {
+        self.set_in_log.remove(timer);
+        if let Some(setting) = self.set_by_undone.remove(timer) {
+            self.timers.insert(timer.to_owned(), Some(setting));
+            return false;
+        }
         match self.timers.get(timer) {
             None => true,
             // The fork had none; now there is none on either side.
@@ -204,7 +262,7 @@ impl Lane {
         for subject in subjects {
             let (written, now) = (recorded.get(subject), fork.get(subject));
             let sides = self.status.remove(subject);
-            if written == now {
+            if says(written.copied(), now.copied()) {
                 continue;
             }
             let mut sides = match sides {
@@ -253,7 +311,16 @@ impl StatusSides {
 
     fn is_same(&self) -> bool {
         let is_known = |side| self.stood.is_own || !matches!(side, &Side::AsBefore);
-        self.recorded == self.fork || self.is() == self.would_be() && is_known(&self.recorded) && is_known(&self.fork)
+        self.recorded == self.fork
+            || says(self.is(), self.would_be()) && is_known(&self.recorded) && is_known(&self.fork)
+    }
+}
+
+/// Whether both say the same, or nothing.
+pub fn says(one: Option<&StatusWrite>, other: Option<&StatusWrite>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => one.says(other),
+        (one, other) => one.is_none() && other.is_none(),
     }
 }
 
@@ -439,5 +506,18 @@ mod tests {
         fold(&mut lane, &timer(Some(5)), &timer(Some(9)), &[]);
         assert!(!lane.fires("t"));
         assert!(!lane.is_same(), "the fork's is still to come");
+        assert!(!lane.is_set_in_log("t"), "it has fired there");
+        fold(&mut lane, &timer(Some(5)), &Effects::default(), &[]);
+        assert!(lane.is_set_in_log("t"));
+        fold(&mut lane, &Effects::default(), &timer(Some(7)), &[]);
+        assert!(lane.is_set_in_log("t"), "a delivery that sets none there changes nothing");
+        fold(&mut lane, &timer(None), &timer(None), &[]);
+        assert!(lane.is_same());
+        // The fork has set it, and a repair does, that is taken back when it has fired.
+        fold(&mut lane, &Effects::default(), &timer(Some(5)), &[]);
+        fold(&mut lane, &timer(Some(5)), &Effects::default(), &[]);
+        assert!(lane.is_same(), "set on both sides");
+        lane.undone(&timer(Some(5)).timers);
+        assert!(!lane.fires("t") && lane.timers().get("t").is_some_and(Option::is_some), "the fork's is still to fire");
     }
 }

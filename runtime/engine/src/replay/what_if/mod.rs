@@ -6,6 +6,7 @@ mod behind;
 mod calls;
 mod delivered;
 mod deployments;
+mod earlier;
 mod emissions;
 mod examine;
 mod execute;

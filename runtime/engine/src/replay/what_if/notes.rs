@@ -214,12 +214,21 @@ impl Examined {
 impl Examined {
     /// Takes what a repair has handed over to the handler, which has compensated it.
     pub fn settle(&mut self, handed_over: &KeyRepaired) {
-        for logged in &handed_over.emitted_before {
-            // Its position tells it apart from all that its delivery emits in the fork.
-            let index = usize::try_from(logged.position.0).unwrap_or(usize::MAX);
-            let (delivery, at, event) = (logged.by, logged.position, logged.event.clone());
-            self.lane.compensated(Emission { delivery, index, at, depth: 1, event });
+        for emission in compensated(handed_over) {
+            self.lane.compensated(emission);
         }
+        self.settle_rest(handed_over);
+    }
+
+    /// The same of a repair that is in the fork, too: what both have is compensated in both.
+    pub fn settle_both(&mut self, handed_over: &KeyRepaired) {
+        for emission in compensated(handed_over) {
+            self.lane.compensated_in_both(&emission.event);
+        }
+        self.settle_rest(handed_over);
+    }
+
+    fn settle_rest(&mut self, handed_over: &KeyRepaired) {
         self.notes.is_handed_over_in_part |= handed_over.truncated;
         let handed_over: BTreeSet<(Position, &str)> =
             handed_over.calls_before.iter().map(|call| (call.by, call.step.as_str())).collect();
@@ -296,6 +305,17 @@ impl Notes {
             }
         }
     }
+}
+
+/// The events that a repair has handed over. The position of each tells it apart from all that its delivery emits in the fork.
+fn compensated(handed_over: &KeyRepaired) -> impl Iterator<Item = Emission> {
+    handed_over.emitted_before.iter().map(|logged| Emission {
+        delivery: logged.by,
+        index: usize::try_from(logged.position.0).unwrap_or(usize::MAX),
+        at: logged.position,
+        depth: 1,
+        event: logged.event.clone(),
+    })
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::{
 use weirgate_types::{Position, Record, StatusWrite};
 
 use super::{
-    lane::{Side, StatusSides},
+    lane::{Side, StatusSides, says},
     notes::Examined,
 };
 
@@ -254,7 +254,7 @@ pub fn owned<S: Stands>(
     let shown = last([beside, owner(key, recorded_of(sides))]);
     let [now, shown] = [in_fork, shown].map(|owner| owner.and_then(|(_, _, status)| status));
     Ok(Some(match now {
-        now if now == shown => PartChange::Nothing,
+        now if says(now, shown) => PartChange::Nothing,
         Some(write) => PartChange::Set(write.clone()),
         None => PartChange::Unset,
     }))

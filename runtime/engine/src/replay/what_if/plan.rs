@@ -9,7 +9,7 @@ use weirgate_types::{Digest, Event, Position, StateWrite, StatusWrite, TimerSett
 use super::{
     calls::{UnansweredCall, UnmadeCall},
     emissions::{Emission, content},
-    lane::StatusSides,
+    lane::{Lane, StatusSides},
     notes::{Examined, Fails},
     parts::{PartChange, Stands, owned},
 };
@@ -34,8 +34,11 @@ pub struct KeyPlan {
     pub unset: Vec<String>,
     pub emitted: Vec<Planned>,
     pub timers: Vec<TimerWrite>,
-    /// Timers of the fork that were due in the past. They are set, and so fire at once, only where that is approved.
+    /// Timers of the fork that were due in the past. They are set, and so fire at once, only where that is approved; those that are set in the
+    /// log are cancelled.
     pub past_timers: Vec<(String, TimerSetting)>,
+    /// Timers that are set in the log, and to something else in the fork.
+    pub replaced_timers: Vec<String>,
     /// Emitted events of the log that the fork does not have: they stay.
     pub stays: Vec<Stays>,
     /// Outbound calls of the log that the fork did not make.
@@ -84,7 +87,7 @@ impl KeyPlan {
             |(name, value): (&String, &Option<Vec<u8>>)| StateWrite { name: name.clone(), value: value.clone() };
         plan.state = lane.state().iter().map(write).collect();
         plan.state_version = examined.state_version.filter(|_| !plan.state.is_empty());
-        plan.take_timers(lane.timers(), now_ms);
+        plan.take_timers(lane, now_ms);
         for (subject, sides) in lane.status() {
             plan.take_status(subject, sides, stands)?;
         }
@@ -100,6 +103,12 @@ impl KeyPlan {
         plan.stays = lane.emissions().only_recorded().into_iter().map(stays).collect();
         plan.calls.clone_from(&notes.not_made.all);
         Ok(plan)
+    }
+
+    /// Whether it may be repaired: one that lacks the answer of a call where calls are made.
+    #[must_use]
+    pub fn may_be_repaired(&self, makes_calls: bool) -> bool {
+        self.refused.is_none() || makes_calls && self.needs.is_some()
     }
 
     /// What it takes in memory, about.
@@ -132,8 +141,9 @@ impl KeyPlan {
     /// Sets the timers that were due in the past, too: they fire at once.
     #[must_use]
     pub fn firing_past(mut self) -> Self {
-        let set = |(name, setting)| TimerWrite { name, set: Some(setting) };
-        self.timers.extend(std::mem::take(&mut self.past_timers).into_iter().map(set));
+        let past = std::mem::take(&mut self.past_timers);
+        self.timers.retain(|timer| past.iter().all(|(name, _)| *name != timer.name));
+        self.timers.extend(past.into_iter().map(|(name, setting)| TimerWrite { name, set: Some(setting) }));
         self
     }
 
@@ -167,10 +177,17 @@ impl KeyPlan {
         Digest(Sha256::digest(postcard::to_allocvec(&parts).unwrap_or_default()).into())
     }
 
-    fn take_timers(&mut self, timers: &BTreeMap<String, Option<TimerSetting>>, now_ms: u64) {
-        for (name, set) in timers {
+    fn take_timers(&mut self, lane: &Lane, now_ms: u64) {
+        for (name, set) in lane.timers() {
+            let is_replaced = lane.is_set_in_log(name) && set.is_some();
+            if is_replaced {
+                self.replaced_timers.push(name.clone());
+            }
             match set {
-                Some(setting) if setting.due_ms <= now_ms => self.past_timers.push((name.clone(), setting.clone())),
+                Some(setting) if setting.due_ms <= now_ms => {
+                    self.past_timers.push((name.clone(), setting.clone()));
+                    self.timers.extend(is_replaced.then(|| TimerWrite { name: name.clone(), set: None }));
+                }
                 set => self.timers.push(TimerWrite { name: name.clone(), set: set.clone() }),
             }
         }
@@ -227,11 +244,41 @@ pub fn digest(plans: &BTreeMap<String, KeyPlan>) -> Digest {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
     use weirgate_types::Effects;
 
-    use super::*;
+    use super::{
+        super::lane::{Both, Stood},
+        *,
+    };
 
     const MANY: usize = 100_000;
+
+    /// The log has a timer pending that the fork has set to another time: whatever becomes of that, the log's does not fire.
+    #[test]
+    fn a_timer_of_the_log_does_not_fire_where_the_forks_is_past() {
+        let timer = |due_ms: Option<u64>| {
+            let set = |due_ms| TimerSetting { due_ms, r#type: "t".into(), data_content_type: None, data: Vec::new() };
+            TimerWrite { name: "t".into(), set: due_ms.map(set) }
+        };
+        let [recorded, fork] =
+            [9_000, 300].map(|due_ms| Effects { timers: vec![timer(Some(due_ms))], ..Effects::default() });
+        let (recorded, fork, first_emitted) = (&recorded, &fork, Position(3));
+        let mut lane = Lane::default();
+        let both = Both { event: Position(1), at: Position(2), depth: 1, recorded, first_emitted, fork };
+        let nothing = |_: &str| Ok::<_, Infallible>(None);
+        let Ok(_) = lane.fold(both, nothing, |_| Ok(None), |_| Ok(Stood::default()));
+        let at = |now_ms| {
+            let mut plan = KeyPlan::default();
+            plan.take_timers(&lane, now_ms);
+            plan
+        };
+        let (pending, past) = (at(299), at(300));
+        assert_eq!((&pending.timers, &pending.past_timers), (&vec![timer(Some(300))], &Vec::new()));
+        assert_eq!((&past.timers, past.past_timers.len()), (&vec![timer(None)], 1));
+        assert_eq!(past.firing_past().timers, [timer(Some(300))]);
+    }
 
     /// A key with more values, statuses, timers and events than a record may hold.
     fn large() -> KeyPlan {

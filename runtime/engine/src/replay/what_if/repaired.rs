@@ -97,14 +97,14 @@ impl Fork<'_> {
             // Of a key that is not executed again, all stands; and what it came to when another handler's replay folded it again, with
             // other events than the log has, unless that was undone.
             true => {
-                let is_standing_fold = asked.handler != self.request.handler && !asked.is_undone;
+                let is_standing_fold = !asked.is_of(&self.request.handler) && !asked.is_undone;
                 self.selected.has(lane) && self.may_differ(lane) && !is_standing_fold
             }
             // A receiver that was folded again because of this handler's keys: in the fork, receivers have the right events from the
             // beginning; and what was undone leaves nothing. Where no other event has reached it, all stands.
             false => {
                 let is_reached = self.cascade.is_some() && self.examined.contains_key(lane);
-                is_reached && (asked.handler == self.request.handler || asked.is_undone)
+                is_reached && (asked.is_of(&self.request.handler) || asked.is_undone)
             }
         }))
     }
@@ -113,7 +113,7 @@ impl Fork<'_> {
     fn takes_all_of(&self, walk: &Walk, repaired: &Repaired, lane: &LaneId) -> Result<bool, ReplayError> {
         let is_no_less = || {
             let asked = walk.asked(repaired.replay)?;
-            Ok::<_, ReplayError>(self.request.selection.takes_all_of(&asked.selection))
+            Ok::<_, ReplayError>(asked.is_taken_whole_by(&self.request.selection))
         };
         Ok(repaired.from > self.after && (!self.left_out.has(lane) || is_no_less()?))
     }
@@ -156,8 +156,18 @@ impl Fork<'_> {
         if is_without && self.cascade.is_none() && lane.0 == self.request.handler {
             self.settled.take(&lane, repaired.is_undo);
         }
+        if is_without && walk.asked(repaired.replay)?.is_undone {
+            examined.lane.undone(&repaired.effects.timers);
+        }
         if is_without {
             self.left_out_repair(walk, (position, repaired), &lane, &mut examined)?;
+        }
+        if has == Has::All
+            && matches!(self.request.runs, Runs::Without(_))
+            && !examined.is_same()
+            && let Some(handed_over) = handed_over(repaired)
+        {
+            examined.settle_both(&handed_over);
         }
         if has != Has::All && examined.lane.is_same() && examined.notes.fails().is_none() {
             examined = examined.repaired();
@@ -179,7 +189,7 @@ impl Fork<'_> {
             return Ok(());
         }
         let asked = walk.asked(repaired.replay)?;
-        if asked.handler != self.request.handler && !asked.is_undone {
+        if !asked.is_of(&self.request.handler) && !asked.is_undone {
             let fails = if is_own { Fails::folded(repaired) } else { Fails::repaired_otherwise(repaired) };
             examined.notes.repairs_left_out.insert(repaired.replay, fails);
         }
@@ -195,8 +205,7 @@ impl Fork<'_> {
         examined: &mut Examined,
     ) -> Result<(), ReplayError> {
         let is_undone = !repaired.is_undo && walk.asked(repaired.replay)?.is_undone;
-        let handed_over = repaired.corrected.as_ref().and_then(|event| KeyRepaired::from_data(&event.data).ok());
-        match (handed_over, &self.request.runs) {
+        match (handed_over(repaired), &self.request.runs) {
             (Some(handed_over), Runs::Candidate(_)) if !is_undone => examined.settle(&handed_over),
             // Its handler would not have been asked to compensate it; of a repair that was undone, that was undone too.
             (Some(_), _) => self.substitutes.insert(position, Substitute { event: None, cause: lane.clone() }),
@@ -223,4 +232,9 @@ impl Fork<'_> {
         }
         Ok(())
     }
+}
+
+/// What a repair has handed over to its handler.
+fn handed_over(repaired: &Repaired) -> Option<KeyRepaired> {
+    KeyRepaired::from_data(&repaired.corrected.as_ref()?.data).ok()
 }

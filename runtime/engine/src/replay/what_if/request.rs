@@ -124,6 +124,9 @@ impl Selection {
                 return Err(format!("`{what}` names {count}; at most {NAMED_MAX} are allowed"));
             }
         }
+        for pattern in &self.types {
+            weirgate_types::check_types("a pattern of `types`", pattern).map_err(|error| error.to_string())?;
+        }
         if self.read_state.as_ref().is_some_and(String::is_empty) {
             return Err("`read_state` is empty: no value of the state has an empty name".into());
         }
@@ -226,6 +229,17 @@ mod tests {
             let mut one = all.clone();
             leaves(&mut one);
             assert!(!one.takes(FACTS), "{index}: {one:?}");
+        }
+    }
+
+    #[test]
+    fn types_are_patterns_that_a_subscription_could_have() {
+        let check = |types: &str| Selection { types: vec![types.into()], ..Selection::default() }.check();
+        for right in ["order.*", "*", &"a".repeat(256), &"*a".repeat(8)] {
+            assert_eq!(check(right), Ok(()), "{right}");
+        }
+        for wrong in ["", "a\nb", &"a".repeat(257), &"*a".repeat(9)] {
+            assert!(check(wrong).is_err_and(|error| error.contains("types")), "{wrong}");
         }
     }
 

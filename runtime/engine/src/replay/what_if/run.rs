@@ -20,6 +20,7 @@ use super::{
     behind::Behind,
     delivered::{Delivered, Ran},
     deployments::{AllInForce, Deployments},
+    earlier::Earlier,
     for_later::ForLater,
     lane::Both,
     notes::Examined,
@@ -41,9 +42,6 @@ pub type LaneId = (HandlerName, String);
 
 /// What differs, by handler and key, and the keys of the handler that earlier replays have repaired.
 pub type Walked = (BTreeMap<LaneId, Examined>, BTreeSet<LaneId>);
-
-/// The values that earlier deliveries of the same call wrote in the log.
-pub type Earlier = BTreeMap<(LaneId, String), Option<Vec<u8>>>;
 
 /// A log and the fork beside it, at one position.
 pub struct Fork<'a> {
@@ -235,11 +233,8 @@ impl<'a> Fork<'a> {
             first_emitted: delivered.first_emitted,
             fork,
         };
-        let value = |name: &str| match earlier.get(&(lane.clone(), name.to_owned())) {
-            Some(written) => Ok(written.clone()),
-            None => Ok(walk.state(&lane)?.get(name).cloned()),
-        };
-        let timer = |name: &str| walk.timer(&lane, name);
+        let value = |name: &str| earlier.value(&lane, name, || Ok(walk.state(&lane)?.get(name).cloned()));
+        let timer = |name: &str| earlier.timer(&lane, name, || walk.timer(&lane, name));
         let part = |subject: &str| walk.part(delivered, subject);
         let pairs = examined.lane.fold::<ReplayError>(both, value, timer, part)?;
         if self.cascade.is_some() {

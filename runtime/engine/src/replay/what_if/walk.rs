@@ -51,10 +51,22 @@ pub type IsUndone = Arc<dyn Fn(Position, Position) -> Result<bool, StorageError>
 
 /// What is known of a replay that has repaired keys.
 pub struct Asked {
-    pub handler: HandlerName,
-    /// Which deliveries it took.
-    pub selection: Selection,
+    /// `None`: the record of the request is lost.
+    request: Option<(HandlerName, Selection)>,
     pub is_undone: bool,
+}
+
+impl Asked {
+    /// Whether it was asked for this handler; one whose request is lost counts as the repaired key's own.
+    pub fn is_of(&self, handler: &HandlerName) -> bool {
+        self.request.as_ref().is_none_or(|(of, _)| of == handler)
+    }
+
+    /// Which deliveries it took: all, where that is lost.
+    pub fn is_taken_whole_by(&self, selection: &Selection) -> bool {
+        let all = Selection::default();
+        selection.takes_all_of(self.request.as_ref().map_or(&all, |(_, selection)| selection))
+    }
 }
 
 /// See the module documentation.
@@ -336,14 +348,18 @@ impl Walk {
             return Ok(Arc::clone(known));
         }
         let read = self.log().read(replay).map_err(StorageError::from)?;
-        let Some((_, Record::ReplayRequested(ReplayRequested { handler, request, .. }))) = read else {
-            return Err(StorageError::Missing { what: "what-if", position: replay }.into());
+        let request = match read {
+            Some((_, Record::ReplayRequested(ReplayRequested { handler, request, .. }))) => {
+                let asked = serde_json::from_str::<WhatIf>(&request);
+                Some((handler, asked.map_err(StorageError::undecodable("a what-if"))?.selection))
+            }
+            _ => None,
         };
-        let request: WhatIf = serde_json::from_str(&request).map_err(StorageError::undecodable("a what-if"))?;
         let is_undone = (self.is_undone)(replay, self.through)?;
-        let asked = Asked { handler, selection: request.selection, is_undone };
         let mut known = self.asked.borrow_mut();
-        known.bytes = known.bytes.saturating_add(held_bytes(&asked.selection)).saturating_add(2 * size_of::<Asked>());
+        let selected = request.as_ref().map_or(0, |(_, selection)| held_bytes(selection));
+        known.bytes = known.bytes.saturating_add(selected).saturating_add(2 * size_of::<Asked>());
+        let asked = Asked { request, is_undone };
         Ok(Arc::clone(known.replays.entry(replay).or_insert(Arc::new(asked))))
     }
 

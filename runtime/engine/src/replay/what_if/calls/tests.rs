@@ -101,8 +101,40 @@ fn the_same_request_gets_the_recorded_answers_and_another_one_none() {
     assert_eq!(calls.not_made().iter().map(|call| call.step.as_str()).collect::<Vec<_>>(), ["refund"]);
     let calls = ForkCalls::new(recorded, [], MissingAnswers::Last, None);
     assert_eq!(status(&ask(&calls, "POST", "charge", 7)), Some(200));
-    assert_eq!(ask(&calls, "POST", "other", 1), Source::Nothing, "no step of this name has an answer");
+    assert_eq!(ask(&calls, "POST", "other", 8), Source::Nothing, "no step of this name has an answer");
     assert_eq!(calls.unanswered().len(), 2);
+}
+
+/// A version that gives a step another name makes the same call: it is not made again, and none is left over. Each answers one step.
+#[test]
+fn a_call_has_its_answer_under_another_name_too() {
+    let recorded = [stepped("charge", 1, 503), stepped("charge", 1, 200), stepped("refund", 2, 201)];
+    let calls = ForkCalls::new(recorded, [], MissingAnswers::Fail, None);
+    assert_eq!(status(&ask(&calls, "POST", "pay", 1)), Some(503));
+    assert_eq!(status(&ask(&calls, "POST", "pay", 1)), Some(200));
+    assert_eq!(status(&ask(&calls, "POST", "pay", 1)), Some(200), "a final answer stands");
+    assert_eq!(ask(&calls, "POST", "charge", 1), Source::Nothing, "this would be a second call");
+    assert_eq!(status(&ask(&calls, "POST", "refund", 2)), Some(201));
+    assert_eq!(ask(&calls, "GET", "pay", 1), Source::Nothing, "another method is another call");
+    assert!(calls.not_made().is_empty() && calls.unanswered().len() == 2);
+}
+
+#[test]
+fn the_last_answer_is_the_newest_of_replays_or_else_of_the_delivery() {
+    let given = |digest: u8, status: u16| ReplayAnswer {
+        is_own: false,
+        step: "charge".into(),
+        request: request("POST", digest),
+        answer: answer(status),
+    };
+    let recorded = [stepped("charge", 1, 200), stepped("charge", 2, 201)];
+    let last = |given: Vec<ReplayAnswer>| {
+        let calls = ForkCalls::new(recorded.clone(), given, MissingAnswers::Last, None);
+        status(&ask(&calls, "POST", "charge", 9))
+    };
+    assert_eq!(last(Vec::new()), Some(201));
+    assert_eq!(last(vec![given(3, 203)]), Some(203));
+    assert_eq!(last(vec![given(4, 204), given(3, 203)]), Some(204), "the newest is the first");
 }
 
 #[test]

@@ -172,6 +172,45 @@ fn a_repair_that_another_stands_on_does_not_come_back_when_that_is_undone() {
     }
 }
 
+/// What a later repair has handed over is compensated: the undo of the repair that emitted it does not hand it over again.
+#[test]
+fn what_a_later_repair_has_handed_over_is_not_handed_over_by_an_undo() {
+    let mut handed = 0;
+    for (seed, undone) in (0..SEEDS).flat_map(|seed| (0..3).map(move |undone| (seed, undone))) {
+        let mut lived = live(totals(5), &numbers(seed));
+        let replays = [0, 9, 3].map(|limit| {
+            let replay = asked(&mut lived);
+            repair(&mut lived, replay, &request(), &totals(limit));
+            replay
+        });
+        let before = handed_over_in(&lived);
+        repair(&mut lived, replays[undone], &undoing(replays[undone]), &totals(3));
+        lived.undone.insert(replays[undone]);
+        let after = handed_over_in(&lived);
+        let again: Vec<_> = after.iter().skip(before.len()).filter(|position| before.contains(position)).collect();
+        assert_eq!(again, Vec::<&Position>::new(), "seed {seed}, undone {undone}");
+        handed += after.len() - before.len();
+        if undone < 2 {
+            for (lane, examined) in &lived.examine(&totals(3), None) {
+                let plan = planned(&lived, (lane, examined));
+                assert!(plan.emitted.is_empty(), "seed {seed}, undone {undone}: the last repair stands: {plan:?}");
+            }
+        }
+    }
+    assert!(handed > 50, "{handed}");
+}
+
+/// The events that repairs have handed over, in order.
+fn handed_over_in(lived: &World) -> Vec<Position> {
+    let records = lived.log.reader().scan(Position::ZERO);
+    let repaired = records.filter_map(|record| match record.expect("a record") {
+        (_, Record::Repaired(repaired)) => repaired.corrected,
+        _ => None,
+    });
+    let logged = repaired.flat_map(|event| KeyRepaired::from_data(&event.data).expect("its data").emitted_before);
+    logged.map(|logged| logged.position).collect()
+}
+
 #[test]
 fn nothing_differs_after_a_repair_back_to_the_version_that_handled_the_deliveries() {
     for seed in 0..SEEDS {
