@@ -199,7 +199,7 @@ pub enum Refusal {
     ReplayNotReady(Position),
     #[error("what replay {replay} would do cannot be computed: {reason}")]
     ReplayFailed { replay: Position, reason: String },
-    #[error("replay {0} has ended; ask again what would be")]
+    #[error("replay {0} has ended, and to compute it again may call hosts; ask again what would be")]
     ReplayOver(Position),
     #[error("the plan of replay {replay} is {plan} by now; look at it again and approve that")]
     PlanChanged { replay: Position, plan: Digest },
@@ -209,6 +209,8 @@ pub enum Refusal {
     PlanNotWhole { replay: Position, what: &'static str, at: Position },
     #[error("the plan of replay {0} has nothing to append, and leaves nothing: there is nothing to approve")]
     PlanIsEmpty(Position),
+    #[error("no key of the plan of replay {0} can be repaired; the plan says of each why not")]
+    NoKeyCanBeRepaired(Position),
     #[error(
         "the version before handled events after position {through}, up to which replay {replay} looked, until its candidate was deployed at \
          {version}: ask again what would be, so that they are part of the plan, or approve some keys of it (`keys`)"

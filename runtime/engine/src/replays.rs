@@ -1,7 +1,7 @@
 //! Replays as the views know them: what each row holds, and which step may follow which. Pure.
 
 use serde::{Deserialize, Serialize};
-use weirgate_types::{Digest, HandlerName, KeyHash, Position, ReplayEnd, ReplayRequested};
+use weirgate_types::{Digest, HandlerName, KeyHash, Position, RepairRefused, ReplayEnd, ReplayRequested};
 
 use crate::{Refusal, StorageError};
 
@@ -64,7 +64,8 @@ pub struct Decisions {
     pub approved: Option<Position>,
     /// The newest `ApplyBegun` of that approval.
     pub begun: Option<Position>,
-    /// The `ReplayEnded` that followed.
+    /// The `RepairsRefused` and the `ReplayEnded` that followed.
+    pub refused: Option<Position>,
     pub ended: Option<Position>,
 }
 
@@ -82,11 +83,13 @@ pub struct ReplayRow {
     pub records: u64,
     /// The newest `ReplayApproved`.
     pub approved: Option<Position>,
-    /// The newest `ApplyBegun` of that approval, and the `ReplayEnded` that followed.
+    /// The newest `ApplyBegun` of that approval, and the `RepairsRefused` and the `ReplayEnded` that followed.
     pub begun: Option<Position>,
+    pub refused: Option<Position>,
     pub ended: Option<Position>,
-    /// Those of the application, once an undo was approved.
+    /// Those of the application, once an undo was approved, and how far it was then.
     pub applied: Decisions,
+    pub applied_to: ReplayState,
     /// The newest repair, and the newest one that takes one back.
     pub last_repair: Option<Position>,
     pub last_undone: Option<Position>,
@@ -108,8 +111,10 @@ impl ReplayRow {
             records: 0,
             approved: None,
             begun: None,
+            refused: None,
             ended: None,
             applied: Decisions::default(),
+            applied_to: ReplayState::Requested,
             last_repair: None,
             last_undone: None,
             undo_requested: None,
@@ -211,16 +216,28 @@ impl ReplayRow {
         match (of_undo, self.undoes) {
             (false, true) => self.applied,
             (true, false) => Decisions::default(),
-            _ => Decisions { approved: self.approved, begun: self.begun, ended: self.ended },
+            _ => {
+                let Self { approved, begun, refused, ended, .. } = *self;
+                Decisions { approved, begun, refused, ended }
+            }
+        }
+    }
+
+    /// How far the application is, or was when its undo was approved; of what is undone, how far that is.
+    #[must_use]
+    pub fn state_of_application(&self) -> ReplayState {
+        match (self.undoes, self.state) {
+            (false, state) | (true, state @ (ReplayState::Undone | ReplayState::UndoneInPart)) => state,
+            (true, _) => self.applied_to,
         }
     }
 
     pub(crate) fn approved(&mut self, position: Position, undoes: bool, at_ms: u64) {
         if undoes && !self.undoes {
-            self.applied = self.decisions(false);
+            (self.applied, self.applied_to) = (self.decisions(false), self.state);
         }
         (self.state, self.undoes) = (ReplayState::Approved, undoes);
-        (self.approved, self.begun, self.ended) = (Some(position), None, None);
+        (self.approved, self.begun, self.refused, self.ended) = (Some(position), None, None, None);
         (self.approved_at_ms, self.ended_at_ms) = (Some(at_ms), None);
     }
 
@@ -299,6 +316,12 @@ pub enum ReplayStep {
         request: weirgate_types::StepRequest,
         answer: weirgate_types::StepAnswer,
     },
+    /// What an application has not repaired, before its end.
+    Refused {
+        replay: Position,
+        first: Vec<RepairRefused>,
+        count: u64,
+    },
     End {
         replay: Position,
         end: ReplayEnd,
@@ -370,6 +393,21 @@ mod tests {
     }
 
     #[test]
+    fn how_far_the_application_is_stays_known_while_its_undo_is_not_done() {
+        use ReplayState::{Applied, AppliedInPart, Cancelled, Undone};
+        for before in [Applied, AppliedInPart, Cancelled] {
+            let mut row = row(before, false, 3);
+            row.approved(Position(8), true, 8);
+            assert_eq!((row.state, row.state_of_application()), (ReplayState::Approved, before));
+            row.ended(ReplayEnd::Cancelled, (Position(9), 9));
+            assert_eq!((row.state, row.state_of_application()), (Cancelled, before));
+            row.approved(Position(10), true, 10);
+            row.ended(ReplayEnd::Undone, (Position(11), 11));
+            assert_eq!(row.state_of_application(), Undone);
+        }
+    }
+
+    #[test]
     fn an_undo_is_asked_for_once_and_again_when_there_are_other_repairs() {
         use ReplayState::{Applied, AppliedInPart, Applying, Cancelled, Undone, UndoneInPart};
         let asked = |state, undoes, asked: Option<u64>, (repair, undone): (u64, u64)| {
@@ -409,7 +447,7 @@ mod tests {
     fn a_rows_size_is_bounded() {
         let handler = "h".repeat(64).parse().expect("a name");
         let [keys, keys_undone, records, requested_at_ms] = [u64::MAX; 4];
-        let [approved, begun, ended, last_repair, last_undone, undo_requested] = [Some(Position(u64::MAX)); 6];
+        let [approved, begun, refused, ended, last_repair, last_undone, undo_requested] = [Some(Position(u64::MAX)); 7];
         let [approved_at_ms, ended_at_ms] = [Some(u64::MAX); 2];
         let state = ReplayState::Cancelled;
         let row = ReplayRow {
@@ -421,8 +459,10 @@ mod tests {
             records,
             approved,
             begun,
+            refused,
             ended,
-            applied: Decisions { approved, begun, ended },
+            applied: Decisions { approved, begun, refused, ended },
+            applied_to: state,
             last_repair,
             last_undone,
             undo_requested,

@@ -54,6 +54,7 @@ impl Gatherer {
             Record::ReplayEnded(ended) => self.handler(position, Some(&ended.handler)),
             Record::ApplyBegun(begun) => self.handler(position, Some(&begun.handler)),
             Record::UndoRequested(requested) => self.handler(position, Some(&requested.handler)),
+            Record::RepairsRefused(refused) => self.handler(position, Some(&refused.handler)),
             Record::Lost(_) => self.rows.push(Row::posting(self.terms.losses(), position)),
             Record::Accepted { .. } | Record::Paced { .. } | Record::TimeAnchored(_) => {}
         }

@@ -212,6 +212,7 @@ fn of_replay(refusal: &Refusal, detail: String) -> Problem {
         }
         Refusal::HandledSince { .. } => (StatusCode::CONFLICT, "handled-since"),
         Refusal::PlanIsEmpty(_) => (StatusCode::CONFLICT, "plan-is-empty"),
+        Refusal::NoKeyCanBeRepaired(_) => (StatusCode::CONFLICT, "no-key-can-be-repaired"),
         Refusal::NotApproved(_) => (StatusCode::CONFLICT, "not-approved"),
         Refusal::ReplayRuns(_) => (StatusCode::CONFLICT, "replay-runs"),
         Refusal::KeyNotPlanned { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "key-not-planned"),

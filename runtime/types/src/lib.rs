@@ -45,7 +45,8 @@ pub use record::{
     Written,
 };
 pub use replays::{
-    ApplyBegun, Repaired, ReplayAnswered, ReplayApproved, ReplayEnd, ReplayEnded, ReplayRequested, UndoRequested,
+    ApplyBegun, RepairRefused, Repaired, RepairsRefused, ReplayAnswered, ReplayApproved, ReplayEnd, ReplayEnded,
+    ReplayRequested, UndoRequested,
 };
 pub use status::{PartDelivery, StatusDelta, StatusDocument, StatusPart};
 pub use step::{StepAnswer, StepRequest, StepResult};

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ApplyBegun, BreakerChanged, Commit, DeliveryDecided, DeliveryId, Digest, Effects, Event, HandlerName, ModeChanged,
-    Position, Removed, Repaired, ReplayAnswered, ReplayApproved, ReplayEnded, ReplayRequested, StepRequest, StepResult,
-    TimerId, UndoRequested,
+    Position, Removed, Repaired, RepairsRefused, ReplayAnswered, ReplayApproved, ReplayEnded, ReplayRequested,
+    StepRequest, StepResult, TimerId, UndoRequested,
 };
 
 /// The number of [`Record::Accepted`] among the variants, in their encoding.
@@ -90,6 +90,7 @@ pub enum Record {
     ReplayEnded(ReplayEnded),
     ApplyBegun(ApplyBegun),
     UndoRequested(UndoRequested),
+    RepairsRefused(RepairsRefused),
 }
 
 /// Effects of a handler for a key, as a record holds them.
@@ -252,6 +253,7 @@ impl Record {
             Self::ReplayEnded(_) => "replay-ended",
             Self::ApplyBegun(_) => "apply-begun",
             Self::UndoRequested(_) => "undo-requested",
+            Self::RepairsRefused(_) => "repairs-refused",
         }
     }
 
@@ -334,6 +336,7 @@ impl Record {
             Self::ReplayEnded(ended) => ended.at_ms,
             Self::ApplyBegun(begun) => begun.at_ms,
             Self::UndoRequested(requested) => requested.at_ms,
+            Self::RepairsRefused(refused) => refused.at_ms,
         }
     }
 

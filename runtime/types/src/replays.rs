@@ -122,6 +122,25 @@ pub struct ReplayEnded {
     pub at_ms: u64,
 }
 
+/// What an application, or that of an undo, has not repaired. Its end follows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RepairsRefused {
+    pub replay: Position,
+    pub handler: HandlerName,
+    /// The first of them, by key; of receivers, by handler and key.
+    pub first: Vec<RepairRefused>,
+    /// Number of all of them.
+    pub count: u64,
+    pub at_ms: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RepairRefused {
+    /// The key; of a receiver, its handler and the key.
+    pub key: String,
+    pub reason: String,
+}
+
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -227,6 +227,9 @@ async fn an_application_that_refused_keys_is_begun_again() {
     apply_as(&server.client, id, "eva").await;
     let refused = ended(&server.client).await;
     assert_eq!((&refused["state"], &refused["repaired"]), (&json!("applied-in-part"), &json!(0)), "{refused:#}");
+    let why = &refused["application"]["refused"];
+    let listed = why["first"].as_array().map(Vec::len);
+    assert_eq!((&refused["ended"]["refused"], listed), (why, Some(CHARGES)), "{refused:#}");
     // It has ended: so it is tried again when that is asked for, and not by a start.
     gateway.answer(200);
     killed(&mut server, &gateway).await;
@@ -234,9 +237,10 @@ async fn an_application_that_refused_keys_is_begun_again() {
     let computed = computed(client, id).await;
     assert_eq!((&computed["state"], &computed["application"]), (&json!("applied-in-part"), &Value::Null));
     assert_eq!(client.replay(id).await["repaired"], 0);
+    assert_eq!(computed["ended"]["refused"], *why, "the log has it: {computed:#}");
     apply_as(client, id, "bo").await;
     let applied = client.replay_is(id, "applied").await;
-    assert_eq!(applied["repaired"], CHARGES, "{applied:#}");
+    assert_eq!((&applied["repaired"], &applied["ended"]["refused"]), (&json!(CHARGES), &Value::Null), "{applied:#}");
     let steps_of_it = steps(client, id).await;
     let expected = [("apply-begun", "eva"), ("ended-in-part", "eva"), ("apply-begun", "bo"), ("applied", "bo")];
     assert!(steps_of_it.ends_with(&named(&expected)), "{steps_of_it:?}");

@@ -248,6 +248,8 @@ async fn a_replay_of_a_handler_that_was_removed_says_so() {
         refused.is_problem(409, "replay-over");
         assert!(refused.text.contains("activation was removed since"), "{}", refused.text);
     }
+    let cancelled = client.about_replay(id_of(&asked), "cancel", &json!({})).await.ok();
+    assert_eq!(cancelled["state"], "cancelled", "{cancelled:#}");
 }
 
 /// A timer that was still to come when it was asked for, and that is due when the plan is applied, is listed and does not fire.

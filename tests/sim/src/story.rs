@@ -33,6 +33,7 @@ pub fn line(position: Position, record: &Record) -> String {
         Record::ReplayApproved(one) => format!("replay {} is approved, undoes: {}", one.replay, one.undoes),
         Record::Repaired(one) => format!("{} {} is repaired by replay {}", one.handler, one.key, one.replay),
         Record::ReplayAnswered(one) => format!("replay {} made a call for {}", one.replay, one.delivery),
+        Record::RepairsRefused(one) => format!("replay {} has not repaired {} keys", one.replay, one.count),
         Record::UndoRequested(one) => format!("the undo of replay {} is asked for", one.replay),
         Record::ApplyBegun(one) => format!("replay {} begins to be applied, undoes: {}", one.replay, one.undoes),
         Record::ReplayEnded(one) => format!("replay {} has ended: {:?}", one.replay, one.end),

@@ -3,10 +3,10 @@
 use weirgate_types::{
     Anchor, ApplyBegun, AttemptFailure, BreakerChanged, BreakerId, Carried, Commit, Correction, CorrectionRefused,
     DeliveryCommand, DeliveryDecided, DeliveryId, Deployed, Digest, Effects, Event, FailureClass, FailureKind,
-    GapPassed, HandlerName, LogLevel, LogLine, Lost, Mode, ModeChanged, Outcome, Position, Record, Removed, Repaired,
-    ReplayAnswered, ReplayApproved, ReplayEnd, ReplayEnded, ReplayRequested, RuntimeChanged, RuntimeVersion,
-    StateReads, StateWrite, StatusWrite, StepAnswer, StepRequest, StepResult, Stepped, TimerId, TimerSetting,
-    TimerWrite, UndoRequested,
+    GapPassed, HandlerName, LogLevel, LogLine, Lost, Mode, ModeChanged, Outcome, Position, Record, Removed,
+    RepairRefused, Repaired, RepairsRefused, ReplayAnswered, ReplayApproved, ReplayEnd, ReplayEnded, ReplayRequested,
+    RuntimeChanged, RuntimeVersion, StateReads, StateWrite, StatusWrite, StepAnswer, StepRequest, StepResult, Stepped,
+    TimerId, TimerSetting, TimerWrite, UndoRequested,
 };
 
 /// The handler that all records are about.
@@ -229,7 +229,7 @@ pub fn every_record() -> Vec<Record> {
 }
 
 /// The records of a replay, except its repairs.
-fn replay() -> [Record; 6] {
+fn replay() -> [Record; 7] {
     let (replay, at_ms) = (Position(5), 1_700_000_000_000);
     let (actor, reason) = ("support".to_owned(), "the old version lost a line".to_owned());
     let request = StepRequest { method: "GET".into(), url: "https://tax.example/".into(), digest: Digest([8; 32]) };
@@ -279,6 +279,13 @@ fn replay() -> [Record; 6] {
             at_ms,
         }),
         Record::UndoRequested(UndoRequested { replay, handler: handler(), actor, reason, at_ms }),
+        Record::RepairsRefused(RepairsRefused {
+            replay,
+            handler: handler(),
+            first: vec![RepairRefused { key: "order/o-1".into(), reason: "it is busy".into() }],
+            count: 2,
+            at_ms,
+        }),
     ]
 }
 

@@ -33,7 +33,8 @@ impl Machine {
             | Record::ReplayAnswered(_)
             | Record::ReplayEnded(_)
             | Record::ApplyBegun(_)
-            | Record::UndoRequested(_) => {}
+            | Record::UndoRequested(_)
+            | Record::RepairsRefused(_) => {}
             Record::Repaired(repaired) => self.timers.written(&repaired.effects),
             Record::Fired { next_ms, .. } => self.timers.fired(*next_ms),
             Record::Attempted { delivery, attempt, version, at_ms, wall_behind_ms, .. } => {

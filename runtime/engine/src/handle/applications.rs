@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 use weirgate_log::LogReader;
-use weirgate_types::{ApplyBegun, Position, Record, ReplayApproved, ReplayEnd, ReplayEnded, UndoRequested};
+use weirgate_types::{
+    ApplyBegun, Position, Record, RepairsRefused, ReplayApproved, ReplayEnd, ReplayEnded, UndoRequested,
+};
 
 use super::{
     Handle, Shared, WhatIfItem, blocking, replays,
@@ -37,6 +39,8 @@ pub struct Story {
     pub undo: Option<UndoRequested>,
     /// `None`: it was not approved.
     pub decided: Option<Decided>,
+    /// What the last application did not repair; `None`: nothing, or it has not ended.
+    pub refused: Option<RepairsRefused>,
     /// `None`: it has not ended.
     pub ended: Option<ReplayEnded>,
 }
@@ -48,11 +52,15 @@ impl Story {
             _ => None,
         };
         let decisions = item.row.decisions(is_undo);
+        let refused = match decisions.refused.map(|position| log.read(position)).transpose()? {
+            Some(Some((_, Record::RepairsRefused(refused)))) => Some(refused),
+            _ => None,
+        };
         let ended = match decisions.ended.map(|position| log.read(position)).transpose()? {
             Some(Some((_, Record::ReplayEnded(ended)))) => Some(ended),
             _ => None,
         };
-        Ok(Self { undo, decided: Decided::read(log, decisions)?, ended })
+        Ok(Self { undo, decided: Decided::read(log, decisions)?, refused, ended })
     }
 
     /// What would be without the replay's repairs, as it was asked for; what is approved is the plan up to a position. `None`: neither was.
@@ -162,6 +170,11 @@ impl Handle {
     pub async fn cancel_replay(&self, id: PlanId, audit: Audit) -> Result<WhatIfItem, Refusal> {
         let decision = self.0.what_ifs.decision().await;
         let (replay, found) = (id.replay, self.what_if_as_it_is(id).await?);
+        // It has ended, and is computed again only to be looked at: nothing of that is in the log.
+        if !found.item.row.is_open() && found.known.as_ref().is_some_and(|known| known.result.is_none()) {
+            self.0.what_ifs.forget(id);
+            return Ok(WhatIfItem { known: None, ..found });
+        }
         if id.is_undo && !found.item.row.undoes {
             let end = ReplayStep::End { replay, end: ReplayEnd::UndoCancelled };
             self.decide(decision, end, audit, move |shared| shared.what_ifs.forget(id)).await?;

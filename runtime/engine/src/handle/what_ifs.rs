@@ -8,7 +8,7 @@ use weirgate_types::{Digest, HandlerName, Manifest, Position};
 use super::{Handle, Shared, Story, differences::receivers_of, replays, versions};
 use crate::{
     Audit, Refusal, ReplayItem, ReplayStep, StorageError,
-    replay::{Bounds, MissingAnswers, Runs, Selection, WhatIf},
+    replay::{Bounds, KeyPlan, MissingAnswers, Runs, Selection, WhatIf},
     replays::check_text,
     what_ifs::{Computed, Known, PlanId},
 };
@@ -111,12 +111,17 @@ impl Handle {
         self.what_if(PlanId { replay, is_undo: false }).await
     }
 
-    /// A what-if; begins to compute it if it is not known, unless it was cancelled. For an undo: what would be without the replay's
+    /// A what-if; begins to compute it if it is not known, unless it has ended. For an undo: what would be without the replay's
     /// repairs. Its plan takes them back.
     ///
     /// # Errors
     /// There is no such replay; it has repaired nothing that could be undone, or its undo was not asked for.
     pub async fn what_if(&self, id: PlanId) -> Result<WhatIfItem, Refusal> {
+        self.looked_at(id, is_open).await
+    }
+
+    /// A what-if, and begins to compute it where it is not known and is `wanted`.
+    async fn looked_at(&self, id: PlanId, wanted: impl FnOnce(&WhatIfItem) -> bool) -> Result<WhatIfItem, Refusal> {
         // Before the row: an application that ends meanwhile has its end in that.
         let mut known = self.0.what_ifs.get(id);
         let mut found = self.what_if_as_it_is(id).await?;
@@ -124,9 +129,7 @@ impl Handle {
         if id.is_undo && found.item.row.is_undo_outdated(found.request.through) && self.0.what_ifs.forget(id) {
             (known, found) = (None, self.what_if_as_it_is(id).await?);
         }
-        let row = &found.item.row;
-        let is_over = !row.is_open() && !row.may_be_approved(true);
-        if known.is_none() && !is_over {
+        if known.is_none() && wanted(&found) {
             known = self.0.what_ifs.try_begin(id, self.to_compute(&found).await?, &self.0);
         }
         Ok(match known {
@@ -203,7 +206,11 @@ impl Handle {
         let _decision = self.0.what_ifs.decision().await;
         let found = self.what_if(id).await?;
         check_handler(&found.item)?;
-        let (replay, computed) = (id.replay, self.computed(id).await?);
+        let (replay, row) = (id.replay, &found.item.row);
+        if !row.may_be_approved(id.is_undo) {
+            return Err(Refusal::ReplayState { replay, state: row.state });
+        }
+        let computed = self.computed(id).await?;
         if is_applied(&found) {
             return Err(Refusal::ReplayRuns(replay));
         }
@@ -221,9 +228,7 @@ impl Handle {
             choices.fold_again = receivers_of(&computed);
         }
         check_fold(replay, &choices, &computed)?;
-        if let Some(unknown) = choices.keys.iter().flatten().find(|key| !computed.plans.contains_key(*key)) {
-            return Err(Refusal::KeyNotPlanned { replay, key: unknown.clone() });
-        }
+        check_keys(replay, &choices, &computed)?;
         let version = self.check_in_force(&found.request).await?;
         self.check_nothing_since(&found, &choices, version).await?;
         let choices = recorded(&choices)?;
@@ -253,9 +258,11 @@ impl Handle {
         }
     }
 
+    /// What a what-if found; that of one that has ended is computed again, too.
     pub(super) async fn computed(&self, id: PlanId) -> Result<Arc<Computed>, Refusal> {
         let replay = id.replay;
-        match self.what_if(id).await?.known.map(|known| known.result) {
+        let wanted = |found: &WhatIfItem| is_open(found) || found.request.missing_answers != MissingAnswers::Call;
+        match self.looked_at(id, wanted).await?.known.map(|known| known.result) {
             Some(Some(Ok(computed))) => Ok(computed),
             Some(Some(Err(reason))) => Err(Refusal::ReplayFailed { replay, reason }),
             Some(None) => Err(Refusal::ReplayNotReady(replay)),
@@ -265,10 +272,29 @@ impl Handle {
     }
 }
 
+/// Whether something may still be decided about it.
+fn is_open(found: &WhatIfItem) -> bool {
+    let row = &found.item.row;
+    row.is_open() || row.may_be_approved(true)
+}
+
 /// The choices as the approval holds them, if they are not too large for it.
 fn recorded(choices: &Choices) -> Result<String, Refusal> {
     let text = serde_json::to_string(choices).map_err(StorageError::encode("the choices"))?;
     check_text("the choices of an approval", &text).map(|()| text)
+}
+
+/// Only keys of the plan can be repaired, and one of them has to be.
+fn check_keys(replay: Position, choices: &Choices, computed: &Computed) -> Result<(), Refusal> {
+    if let Some(unknown) = choices.keys.iter().flatten().find(|key| !computed.plans.contains_key(*key)) {
+        return Err(Refusal::KeyNotPlanned { replay, key: unknown.clone() });
+    }
+    let may = |plan: &KeyPlan| plan.may_be_repaired(choices.allow_calls);
+    let is_any = match &choices.keys {
+        Some(keys) => keys.iter().filter_map(|key| computed.plans.get(key)).any(may),
+        None => computed.plans.is_empty() || computed.plans.values().any(may),
+    };
+    if is_any { Ok(()) } else { Err(Refusal::NoKeyCanBeRepaired(replay)) }
 }
 
 /// Only receivers that have a plan can be folded again, and only if all of it was examined.

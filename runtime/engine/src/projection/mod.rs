@@ -90,6 +90,9 @@ impl Projection {
             Record::ReplayApproved(approved) => self.replay_approved(position, approved)?,
             Record::ApplyBegun(begun) => self.apply_begun(position, begun)?,
             Record::UndoRequested(requested) => self.undo_requested(position, requested)?,
+            Record::RepairsRefused(refused) => {
+                self.change_replay(refused.replay, |row| row.refused = Some(position))?;
+            }
             Record::ReplayEnded(ended) => self.replay_ended(position, ended)?,
             Record::DeliveryDecided(decided) => self.decided(position, decided)?,
             Record::Deployed(deployed) => {

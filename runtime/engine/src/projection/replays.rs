@@ -34,7 +34,8 @@ impl Projection {
         // After an end in part, it is under way again.
         self.is_under_way(&begun.handler, begun.replay)?;
         self.change_replay(begun.replay, |row| {
-            (row.state, row.begun, row.ended) = (ReplayState::Applying, Some(position), None);
+            (row.state, row.begun) = (ReplayState::Applying, Some(position));
+            (row.refused, row.ended) = (None, None);
         })
     }
 
@@ -76,7 +77,11 @@ impl Projection {
     }
 
     /// A replay whose request was lost has no row.
-    fn change_replay(&mut self, replay: Position, change: impl FnOnce(&mut ReplayRow)) -> Result<(), StorageError> {
+    pub(super) fn change_replay(
+        &mut self,
+        replay: Position,
+        change: impl FnOnce(&mut ReplayRow),
+    ) -> Result<(), StorageError> {
         let Some(mut row) = self.replay(replay)? else { return Ok(()) };
         change(&mut row);
         self.put(keys::replay(replay), row.encode()?);

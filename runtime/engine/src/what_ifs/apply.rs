@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use weirgate_types::{HandlerName, KeyHasher, Position, ReplayEnd};
+use weirgate_types::{HandlerName, KeyHasher, Position, RepairRefused, ReplayEnd};
 use weirgate_views::Views;
 
 use super::{
@@ -32,7 +32,7 @@ const PART_TRIES_MAX: u32 = 100;
 /// Maximum number of records of one key.
 const PARTS_MAX: u32 = 10_000;
 /// Maximum number of keys that are listed with the reason why they were not repaired, those of receivers included.
-const REFUSED_MAX: usize = 1_000;
+const REFUSED_MAX: usize = 100;
 /// Maximum number of characters of such a reason.
 const REASON_CHARS_MAX: usize = 2_000;
 /// How often keys that wait for a host are looked at again, all together, and the time between.
@@ -74,6 +74,12 @@ impl Refused {
         if self.first.len() < REFUSED_MAX {
             self.first.insert(name, reason.chars().take(REASON_CHARS_MAX).collect());
         }
+    }
+
+    /// What is recorded of them.
+    fn step(self, replay: Position) -> ReplayStep {
+        let first = self.first.into_iter().map(|(key, reason)| RepairRefused { key, reason }).collect();
+        ReplayStep::Refused { replay, first, count: self.count }
     }
 
     pub fn append(&mut self, other: Self) {
@@ -128,16 +134,18 @@ pub fn apply(shared: &Arc<Shared>, id: PlanId, known: &Known, asked: &Apply) -> 
     };
     let ended = catch_unwind(AssertUnwindSafe(all));
     let ended = ended.unwrap_or_else(|panic| Err(ReplayError::Panicked(message_of(&*panic))));
-    until_its_end(&runtime, &handle, (id, known, asked), ended)
+    let applied = shared.what_ifs.peek(id).and_then(|known| known.applied);
+    let refused = applied.map(|applied| applied.refused).filter(|refused| refused.count > 0);
+    until_its_end(&runtime, &handle, (id, known, asked), (ended, refused))
 }
 
-/// Records how an application ended. One that an error ends does not go on at the next start, which would be without anyone asking. One
+/// Records what an application did not repair, and how it ended. One that an error ends does not go on at the next start, which would be without anyone asking. One
 /// that the process stops does; one that is cancelled has its end in the log.
 fn until_its_end(
     runtime: &tokio::runtime::Runtime,
     handle: &Handle,
     (id, known, asked): (PlanId, &Known, &Apply),
-    ended: Result<ReplayEnd, ReplayError>,
+    (ended, refused): (Result<ReplayEnd, ReplayError>, Option<Refused>),
 ) -> Result<(), ReplayError> {
     let (end, audit) = match &ended {
         Err(ReplayError::Cancelled) => return ended.map(drop),
@@ -148,17 +156,20 @@ fn until_its_end(
             (ReplayEnd::InPart, Audit { reason, ..asked.audit.clone() })
         }
     };
-    loop {
-        let step = ReplayStep::End { replay: id.replay, end };
-        match runtime.block_on(handle.step_replay(step, audit.clone())) {
-            Err(Refusal::Busy) if !known.watch.is_cancelled() => thread::park_timeout(LOOK),
-            recorded => {
-                ended?;
-                recorded?;
-                return Ok(());
+    let record = |step: ReplayStep| {
+        loop {
+            match runtime.block_on(handle.step_replay(step.clone(), audit.clone())) {
+                Err(Refusal::Busy) if !known.watch.is_cancelled() => thread::park_timeout(LOOK),
+                recorded => return recorded,
             }
         }
-    }
+    };
+    let replay = id.replay;
+    let refused = refused.map(|refused| record(refused.step(replay))).transpose();
+    let recorded = refused.and_then(|_| record(ReplayStep::End { replay, end }));
+    ended?;
+    recorded?;
+    Ok(())
 }
 
 /// The parts that the plan's keys write. Those keys are repaired that are approved now (`keys`; `None`: all), or were before.
@@ -211,8 +222,15 @@ impl Applying<'_> {
             return Err(Refusal::PlanChanged { replay: self.id.replay, plan: computed.digest }.into());
         }
         let (handler, mut ends) = (&self.request.handler, Ends::default());
-        let own = computed.plans.keys().filter(|key| self.is_asked_for(key));
-        self.repair(handler, own.map(|key| (handler.clone(), key.clone())).collect(), &mut ends)?;
+        let mut own = Vec::new();
+        for (key, plan) in computed.plans.iter().filter(|(key, _)| self.is_asked_for(key)) {
+            let lane = (handler.clone(), key.clone());
+            match plan.refused.as_ref().filter(|_| !plan.may_be_repaired(self.asked.choices.allow_calls)) {
+                Some(reason) => self.note(&mut ends, lane, &KeyEnd::Refused(reason.clone())),
+                None => own.push(lane),
+            }
+        }
+        self.repair(handler, own, &mut ends)?;
         if self.id.is_undo {
             let receivers: Vec<&LaneId> = computed.receivers.keys().filter(|(_, key)| self.is_asked_for(key)).collect();
             for of_receiver in receivers.chunk_by(|(one, _), (next, _)| one == next) {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use weirgate_core::{HoldId, Input};
 use weirgate_types::{
-    ApplyBegun, HandlerName, KeyHash, Position, Record, Repaired, ReplayAnswered, ReplayApproved, ReplayEnded,
-    ReplayRequested, UndoRequested,
+    ApplyBegun, HandlerName, KeyHash, Position, Record, Repaired, RepairsRefused, ReplayAnswered, ReplayApproved,
+    ReplayEnd, ReplayEnded, ReplayRequested, UndoRequested,
 };
 
 use super::{After, Exit, Writer};
@@ -163,11 +163,14 @@ impl Writer {
         Ok(choices.map_err(StorageError::undecodable("the choices of an approval"))?)
     }
 
+    fn row_of(&mut self, replay: Position) -> Result<ReplayRow, Refusal> {
+        self.durability.projection_mut().replay(replay)?.ok_or(Refusal::UnknownReplay(replay))
+    }
+
     /// The row of a replay whose handler is still there.
     fn replay_of(&mut self, replay: Position) -> Result<ReplayRow, Refusal> {
-        let projection = self.durability.projection_mut();
-        let row = projection.replay(replay)?.ok_or(Refusal::UnknownReplay(replay))?;
-        let is_gone = projection.is_removed_since(&row.handler, replay)?;
+        let row = self.row_of(replay)?;
+        let is_gone = self.durability.projection_mut().is_removed_since(&row.handler, replay)?;
         match is_gone || self.delivery.machine().handler(&row.handler).is_none() {
             true => Err(Refusal::HandlerReplaced { handler: row.handler, replay }),
             false => Ok(row),
@@ -242,8 +245,16 @@ impl Writer {
                 }
                 Record::ReplayAnswered(ReplayAnswered { replay, delivery, step, request, answer, at_ms })
             }
+            ReplayStep::Refused { replay, first, count } => {
+                let handler = self.check_replay(replay, |row| row.may_end(ReplayEnd::InPart))?.handler;
+                Record::RepairsRefused(RepairsRefused { replay, handler, first, count, at_ms })
+            }
             ReplayStep::End { replay, end } => {
-                let row = self.check_replay(replay, |row| row.may_end(end))?;
+                // One whose handler was removed can be ended, and nothing else.
+                let row = if end == ReplayEnd::Cancelled { self.row_of(replay)? } else { self.replay_of(replay)? };
+                if !row.may_end(end) {
+                    return Err(Refusal::ReplayState { replay, state: row.state });
+                }
                 let (handler, repaired) = (row.handler, if row.undoes { row.keys_undone } else { row.keys });
                 Record::ReplayEnded(ReplayEnded { replay, handler, end, repaired, actor, reason, at_ms })
             }

@@ -58,6 +58,7 @@ fn handler_of(record: &Record) -> (bool, Option<&HandlerName>) {
         Record::ReplayEnded(ended) => (true, Some(&ended.handler)),
         Record::ApplyBegun(begun) => (true, Some(&begun.handler)),
         Record::UndoRequested(requested) => (true, Some(&requested.handler)),
+        Record::RepairsRefused(refused) => (true, Some(&refused.handler)),
         Record::RuntimeChanged(_) => (true, None),
         _ => (false, None),
     }

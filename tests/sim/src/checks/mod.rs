@@ -322,6 +322,7 @@ impl Checks {
             | Record::ReplayEnded(_)
             | Record::ApplyBegun(_)
             | Record::UndoRequested(_)
+            | Record::RepairsRefused(_)
             | Record::Lost(_) => {}
         }
         self.see_events(position, record);

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 use weirgate_engine::{Choices, Decided};
-use weirgate_types::{ApplyBegun, Digest, HandlerName, ReplayEnded};
+use weirgate_types::{ApplyBegun, Digest, HandlerName, RepairRefused, RepairsRefused, ReplayEnded};
 
 use super::{super::times::rfc3339, parts::Cut};
 
@@ -65,12 +65,26 @@ pub struct EndedItem {
     #[schema(format = DateTime)]
     ended_at: String,
     ended_at_ms: u64,
+    /// Keys of the plan that the application did not repair, and why; absent if there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused: Option<Cut<Refused>>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct Refused {
+    /// Of a receiver, its handler and the key.
+    pub key: String,
+    pub reason: String,
 }
 
 impl EndedItem {
-    pub fn of(ended: ReplayEnded) -> Self {
+    pub fn of(ended: ReplayEnded, refused: Option<RepairsRefused>) -> Self {
         let ReplayEnded { actor, reason, at_ms, .. } = ended;
-        Self { actor, reason, ended_at: rfc3339(at_ms), ended_at_ms: at_ms }
+        let refused = refused.map(|RepairsRefused { first, count, .. }| {
+            let refused = |RepairRefused { key, reason }| Refused { key, reason };
+            Cut::of_many(first.into_iter().map(refused), count)
+        });
+        Self { actor, reason, ended_at: rfc3339(at_ms), ended_at_ms: at_ms, refused }
     }
 }
 

@@ -14,7 +14,7 @@ use weirgate_types::{Digest, HandlerName, Position};
 use super::{
     super::times::rfc3339,
     ReplayId,
-    approval::{ApprovalItem, BegunItem, EndedItem},
+    approval::{ApprovalItem, BegunItem, EndedItem, Refused},
     parts::Cut,
 };
 
@@ -198,15 +198,9 @@ pub struct Application {
     error: Option<String>,
 }
 
-#[derive(Serialize, ToSchema)]
-pub struct Refused {
-    key: String,
-    reason: String,
-}
-
 impl ReplayItem {
     pub fn of(item: WhatIfItem) -> Self {
-        let WhatIfItem { id, item, request, versions, story: Story { undo, decided, ended }, known } = item;
+        let WhatIfItem { id, item, request, versions, story: Story { undo, decided, refused, ended }, known } = item;
         let approval = decided.as_ref().map(ApprovalItem::of);
         let (actor, reason) = match (undo, &approval) {
             (Some(undo), _) => (undo.actor, undo.reason),
@@ -239,7 +233,7 @@ impl ReplayItem {
             asked_at_ms: request.asked_at_ms,
             approval,
             begun: begun.map(BegunItem::of),
-            ended: ended.map(EndedItem::of),
+            ended: ended.map(|ended| EndedItem::of(ended, refused)),
             progress: is_computing.map(|known| Progress::of(&known.watch, request.through)),
             error: result.and_then(|result| result.as_ref().err().cloned()),
             found: computed.map(|computed| Found::of(computed)),
@@ -260,12 +254,11 @@ impl ReplayItem {
 
 /// The row tells of a replay or of its undo: of what was approved last.
 fn state(id: PlanId, row: &ReplayRow, known: Option<&Known>) -> &'static str {
-    let is_of_row = id.is_undo == row.undoes;
-    match (is_of_row, row.state) {
-        (true, ReplayState::Requested) => computed(known),
-        (false, _) if id.is_undo => computed(known),
-        (true, state) | (false, state @ (ReplayState::Undone | ReplayState::UndoneInPart)) => state.word(),
-        (false, _) => ReplayState::Applied.word(),
+    let state = if id.is_undo { row.state } else { row.state_of_application() };
+    match state {
+        _ if id.is_undo && !row.undoes => computed(known),
+        ReplayState::Requested => computed(known),
+        state => state.word(),
     }
 }
 

@@ -122,7 +122,7 @@ pub async fn list(State(app): State<App>, Query(query): Query<ReplaysQuery>) -> 
 }
 
 /// Read what was asked, how far a replay is, what was found, and what came of its plan. A replay that is not known since the start of
-/// the server is computed again.
+/// the server is computed again, unless it has ended: then when its differences or its plan are read.
 #[utoipa::path(
     get, path = "/v1/replays/{id}", operation_id = "read_replay", tag = "replays", params(("id" = inline(ReplayId), Path)),
     responses((status = 200, description = "The replay", body = ReplayItem), NoSuchReplay, ReplayConflict, TooManyReads),

@@ -64,6 +64,10 @@ pub struct EmittedShown {
     pub key: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub datacontenttype: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dataschema: Option<String>,
     pub data: Shown,
 }
 
@@ -75,6 +79,8 @@ impl EmittedShown {
             r#type: event.r#type.clone(),
             key: event.key().to_owned(),
             subject: event.subject.clone(),
+            datacontenttype: event.data_content_type.clone(),
+            dataschema: event.data_schema.clone(),
             data: value(&event.data),
         }
     }

@@ -89,7 +89,8 @@ fn what(key: &str, moment: &Moment<'_>) -> Vec<What> {
         | Record::Lost(_)
         | Record::TimeAnchored(_)
         | Record::RuntimeChanged(_)
-        | Record::ReplayAnswered(_) => return replay(position, record).into_iter().collect(),
+        | Record::ReplayAnswered(_)
+        | Record::RepairsRefused(_) => return replay(position, record).into_iter().collect(),
     };
     vec![one]
 }

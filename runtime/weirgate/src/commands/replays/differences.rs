@@ -44,7 +44,7 @@ const COLUMNS: [Column; 9] = [
 
 pub async fn run(server: &Server, output: Output, command: Diff) -> Result<()> {
     let Diff { id, key, subject, page } = command;
-    progress::ready(server, &id).await?;
+    let left_out = progress::found(server, &id).await?;
     match key {
         Some(key) => of_key(server, output, &id, &key).await,
         None => {
@@ -54,6 +54,9 @@ pub async fn run(server: &Server, output: Output, command: Diff) -> Result<()> {
             }
             let node = answer.node()?;
             print(&node)?;
+            for note in &left_out {
+                output::note(note);
+            }
             table::print_next(&node)
         }
     }

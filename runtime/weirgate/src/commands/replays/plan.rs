@@ -31,9 +31,14 @@ pub struct Plan {
 
 pub async fn run(server: &Server, output: Output, command: Plan) -> Result<()> {
     let Plan { id, receiver, page } = command;
-    progress::ready(server, &id).await?;
+    let left_out = progress::found(server, &id).await?;
     let plan = Pages { server, path: path(&["replays", &id, "plan"])? };
     let is_whole = page.after.is_none() && page.limit.is_none();
+    if output == Output::Text {
+        for note in &left_out {
+            output::note(note);
+        }
+    }
     match output {
         Output::Json => table::show(output, &plan.read(receiver, page).await?),
         Output::Text if is_whole => plan.print_all(receiver).await,

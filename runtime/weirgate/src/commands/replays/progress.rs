@@ -32,9 +32,20 @@ pub fn print(output: Output, replay: Answer) -> Result<()> {
 }
 
 /// Waits until a replay is computed, or is known not to be: a server that has started since computes it again.
-pub async fn ready(server: &Server, id: &str) -> Result<()> {
+pub async fn ready(server: &Server, id: &str) -> Result<Answer> {
     let replay = server.get(&path(&["replays", id])?).await?;
-    wait(server, replay, is_computing).await.map(drop)
+    wait(server, replay, is_computing).await
+}
+
+/// The same for one whose differences or plan are read: one that has ended is computed again only for that. Returns what was left out.
+pub async fn found(server: &Server, id: &str) -> Result<Vec<String>> {
+    let mut replay = ready(server, id).await?;
+    if replay.node()?.get("found").is_none() {
+        // The refusal says that it is not computed yet: that begins with the question.
+        drop(server.get(&path(&["replays", id, "plan"])?).await);
+        replay = ready(server, id).await?;
+    }
+    Ok(replay.node()?.get("found").map(not_examined).unwrap_or_default())
 }
 
 /// Waits until a replay is computed, and prints what differs.
@@ -157,11 +168,14 @@ fn is_applying(replay: &Node) -> bool {
 fn told(id: &str, replay: &Node) -> String {
     if let Some(application) = replay.get("application").filter(|_| replay.get("progress").is_none()) {
         let [looked_at, of] = ["looked_at", "keys"].map(|name| number(application, name));
-        let waiting = match number(application, "waiting") {
+        let some = |name: &str, is: &str| match number(application, name) {
             0 => String::new(),
-            waiting => format!(", {waiting} wait until a host may be called"),
+            some => format!(", {some} {is}"),
         };
-        return format!("replay {id}: {looked_at} of {of} keys, {} repaired{waiting}", number(application, "repaired"));
+        let folded = some("folded", "of receivers folded again");
+        let waiting = some("waiting", "wait until a host may be called");
+        let repaired = number(application, "repaired");
+        return format!("replay {id}: {looked_at} of {of} keys, {repaired} repaired{folded}{waiting}");
     }
     let Some(progress) = replay.get("progress") else { return format!("replay {id} is {}", word(replay, "state")) };
     let left = progress.get("left_ms").and_then(Node::as_u64);
@@ -206,6 +220,10 @@ mod tests {
             (
                 r#"{"state":"applying","application":{"running":true,"looked_at":3,"keys":9,"repaired":2,"waiting":6}}"#,
                 "replay 7: 3 of 9 keys, 2 repaired, 6 wait until a host may be called",
+            ),
+            (
+                r#"{"state":"applying","application":{"running":true,"looked_at":9,"keys":9,"repaired":9,"folded":4}}"#,
+                "replay 7: 9 of 9 keys, 9 repaired, 4 of receivers folded again",
             ),
         ] {
             let node = Node::parse(json, SHOWN_DEPTH_MAX).expect("JSON");

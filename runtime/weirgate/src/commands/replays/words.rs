@@ -117,13 +117,22 @@ fn events(lane: &Node) -> Vec<Marked> {
         lines.extend(more(lane, name, "events"));
     }
     for pair in list(lane, "events_changed") {
-        let [recorded, fork] = ["recorded", "fork"].map(|side| pair.get(side));
-        let data =
-            change("data", recorded.and_then(|event| event.get("data")), fork.and_then(|event| event.get("data")));
-        lines.extend(fork.map(|event| marked('~', format!("{}, {data}", named(event)))));
+        let Some((recorded, fork)) = pair.get("recorded").zip(pair.get("fork")) else { continue };
+        let [before, after] = [recorded, fork].map(|event| event.get("data"));
+        let data = (before.map(shown) != after.map(shown)).then(|| change("data", before, after));
+        let changes = ATTRIBUTES.iter().filter_map(|name| changed(name, recorded, fork)).chain(data);
+        lines.push(marked('~', format!("{}, {}", named(fork), changes.collect::<Vec<_>>().join(", "))));
     }
     lines.extend(more(lane, "events_changed", "changed events"));
     lines
+}
+
+/// What may differ of an event besides its data.
+const ATTRIBUTES: [&str; 3] = ["subject", "datacontenttype", "dataschema"];
+
+fn changed(name: &str, recorded: &Node, fork: &Node) -> Option<String> {
+    let [before, after] = [recorded, fork].map(|event| event.get(name).map_or("none".into(), text));
+    (before != after).then(|| format!("{name} {before} -> {after}"))
 }
 
 fn named(event: &Node) -> String {
@@ -169,7 +178,8 @@ pub fn plan(plan: &Node) -> Vec<Marked> {
     lines.extend(more(plan, "values", "values of the state"));
     lines.extend(list(plan, "statuses").iter().map(|status| {
         let (subject, state, text) = (word(status, "subject"), word(status, "state"), word(status, "text"));
-        marked('~', format!("status of {subject}: {state} ({text})"))
+        let data = status.get("data").map(|data| format!(" {}", shown(data))).unwrap_or_default();
+        marked('~', format!("status of {subject}: {state} ({text}){data}"))
     }));
     lines.extend(more(plan, "statuses", "statuses"));
     lines.extend(list(plan, "unset").iter().map(|subject| marked('-', format!("status of {}", text(subject)))));
@@ -290,14 +300,33 @@ mod tests {
     }
 
     #[test]
+    fn an_event_that_changed_says_what_of_it_did() {
+        let side = |more: &str| {
+            format!(r#"{{"event":3,"type":"a","key":"o"{more},"data":{{"text":"{{}}","is_cut":false,"bytes":2}}}}"#)
+        };
+        let pair = format!(
+            r#"{{"recorded":{},"fork":{}}}"#,
+            side(""),
+            side(r#","subject":"s","datacontenttype":"text/plain""#)
+        );
+        let lane = format!(r#"{{"events_changed":{{"first":[{pair}],"more":0}}}}"#);
+        assert_eq!(
+            lines(&lane, differences),
+            ["~ event a for s, subject none -> s, datacontenttype none -> text/plain"]
+        );
+    }
+
+    #[test]
     fn a_plan_says_what_it_appends_and_what_stays() {
         let planned = r#"{"key":"o","values":{"first":[{"name":"n","value":{"text":"2","is_cut":false,"bytes":1}},{"name":"m"}],"more":0},
-            "statuses":{"first":[{"subject":"s","state":"active","text":"x"}],"more":0},"unset":{"first":["u"],"more":0},
+            "statuses":{"first":[{"subject":"s","state":"active","text":"x"},
+            {"subject":"d","state":"paid","text":"y","data":{"text":"{\"n\":2}","is_cut":false,"bytes":7}}],"more":0},"unset":{"first":["u"],"more":0},
             "stays":{"first":[{"position":8,"type":"a","key":"o"}],"more":0},"others":{"first":["v"],"more":0}}"#;
         let expected = [
             "~ state n = 2",
             "- state m",
             "~ status of s: active (x)",
+            "~ status of d: paid (y) {\"n\":2}",
             "- status of u",
             "! event a for o #8 stays: it cannot be withdrawn",
             "! status of v stays: another key has set it since",
