@@ -54,7 +54,7 @@ pub use crate::{
 };
 pub use replays::{Hold, Holding};
 pub use steps::Step;
-pub use what_ifs::{KeyRepair, LookedKey, Replay};
+pub use what_ifs::{KeyRepair, LookedKey, LookedKeys, Replay};
 
 /// What an engine runs on.
 pub struct Ground {

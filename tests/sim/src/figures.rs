@@ -15,6 +15,8 @@ pub struct Figures {
     pub repairs: u64,
     /// Those of receivers that were folded again, or whose folding was taken back.
     pub folds: u64,
+    /// Looks at a key that went on from the one before.
+    pub gone_on: u64,
     pub trace: u64,
 }
 

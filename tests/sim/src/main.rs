@@ -135,6 +135,7 @@ impl Total {
         all.faults += one.faults;
         all.repairs += one.repairs;
         all.folds += one.folds;
+        all.gone_on += one.gone_on;
         all.trace ^= one.trace;
     }
 
@@ -152,11 +153,12 @@ impl Total {
 
     fn print(&self, started: Instant) {
         let seconds = started.elapsed().as_secs_f64();
-        let Figures { records, attempts, crashes, crashes_in_sync, faults, repairs, folds, trace } = self.figures;
+        let Figures { records, attempts, crashes, crashes_in_sync, faults, repairs, folds, gone_on, trace } =
+            self.figures;
         println!("{} histories in {seconds:.1} s", self.histories);
         println!("{records} records, {attempts} attempts that ended, {crashes} crashes ({crashes_in_sync} in a sync)");
         println!(
-            "{repairs} repairs, {folds} of receivers; {faults} faults, {} in a history at the least; trace {trace:016x}",
+            "{repairs} repairs, {folds} of receivers; {gone_on} looks gone on with; {faults} faults, {} in a history at the least; trace {trace:016x}",
             self.least_faults
         );
     }

@@ -10,17 +10,16 @@ use std::{
 
 use crossbeam_channel::Sender;
 use weirgate_host::{BoundSecret, StateError};
-use weirgate_types::{DeliveryId, HandlerName, HostCall, Position, Repaired, StepAnswer, StepRequest};
+use weirgate_types::{DeliveryId, HandlerName, HostCall, Repaired, StepAnswer, StepRequest};
 
 use super::{Engine, Hold};
 use crate::{
     Audit, Choices, Computed, PlanId, WhatIfProgress,
     command::Command,
     handle::undone_in,
-    replay::{Examined, LaneId, Load, Outside, Parts, ReplayAnswer, ReplayError, Sources, WhatIf},
+    replay::{Folding, KeptFold, LaneId, Load, Outside, Parts, ReplayAnswer, ReplayError, Sources, WhatIf},
     what_ifs::{
-        Answers, Bounded, InForce, Looked, Made, Part, Repairing, compute_from, has_changed, look, look_at_all,
-        may_call, repaired_parts,
+        Answers, Bounded, InForce, Looked, Made, Part, Repairing, compute_from, look, may_call, repaired_parts,
     },
 };
 
@@ -82,10 +81,26 @@ impl Outside for Outer {
 /// A key as it was looked at.
 pub struct LookedKey {
     lane: LaneId,
-    through: Position,
-    examined: Option<Examined>,
-    /// Whether it is a receiver's that may be folded again: what it comes to depends on other keys, so it is not looked at alone.
-    is_folded: bool,
+    keys: LookedKeys,
+}
+
+/// What was looked at, to be gone on with: one key, or all of them.
+pub struct LookedKeys {
+    folding: Folding,
+    fold: KeptFold,
+}
+
+impl LookedKeys {
+    /// The keys that differ.
+    #[must_use]
+    pub fn lanes(&self) -> Vec<LaneId> {
+        self.fold.lanes().cloned().collect()
+    }
+
+    #[must_use]
+    pub fn of(self, lane: LaneId) -> LookedKey {
+        LookedKey { lane, keys: self }
+    }
 }
 
 impl LookedKey {
@@ -94,10 +109,10 @@ impl LookedKey {
         &self.lane
     }
 
-    /// Up to where it was looked at.
+    /// Whether the last look went on from the one before.
     #[must_use]
-    pub fn through(&self) -> Position {
-        self.through
+    pub fn has_gone_on(&self) -> bool {
+        !self.keys.fold.is_whole()
     }
 }
 
@@ -106,8 +121,6 @@ impl LookedKey {
 pub enum KeyRepair {
     Nothing,
     Refused(String),
-    /// It is another one by now, and is to be looked at with the others again.
-    Changed,
     /// `is_all`: nothing is left to another record.
     Record {
         repaired: Box<Repaired>,
@@ -129,27 +142,46 @@ impl Engine {
     /// # Errors
     /// An input cannot be read.
     pub fn look_at_key(&self, replay: &Replay, lane: LaneId) -> Result<LookedKey, ReplayError> {
-        let (through, examined) = look(&self.sources(replay)?, &replay.request, &lane, &WhatIfProgress::default())?;
-        Ok(LookedKey { lane, through, examined, is_folded: false })
+        let folding = Folding::of_key(replay.id.replay, &replay.request, &lane);
+        Ok(self.look(replay, folding, None)?.of(lane))
     }
 
-    /// Looks at the keys of receivers that stand otherwise than if they had had from the beginning what these keys of the handler emit.
+    /// Looks at the keys that stand otherwise than if receivers had had from the beginning what these keys of the handler emit.
     ///
     /// # Errors
     /// An input cannot be read.
-    pub fn look_at_receivers(
-        &self,
-        replay: &Replay,
-        emitting: &BTreeSet<LaneId>,
-    ) -> Result<Vec<LookedKey>, ReplayError> {
-        let watch = WhatIfProgress::default();
-        let (through, lanes) = look_at_all(&self.sources(replay)?, &replay.request, Some(emitting), &watch)?;
-        let of_receivers = lanes.into_iter().filter(|(lane, _)| lane.0 != replay.request.handler);
-        let looked = |(lane, examined)| LookedKey { lane, through, examined: Some(examined), is_folded: true };
-        Ok(of_receivers.map(looked).collect())
+    pub fn look_at_receivers(&self, replay: &Replay, emitting: &BTreeSet<LaneId>) -> Result<LookedKeys, ReplayError> {
+        let folding = Folding::of_all(replay.id.replay, &replay.request, Some(Arc::new(emitting.clone())));
+        self.look(replay, folding, None)
     }
 
-    /// The next record of a key that is on hold, and was looked at before that.
+    /// Looks at a key again, and takes in what has come since.
+    ///
+    /// # Errors
+    /// An input cannot be read.
+    pub fn look_on(&self, replay: &Replay, looked: LookedKey) -> Result<LookedKey, ReplayError> {
+        let LookedKey { lane, keys: LookedKeys { folding, fold } } = looked;
+        Ok(self.look(replay, folding, Some(fold))?.of(lane))
+    }
+
+    /// Whether a key comes to the same where all is looked at anew; if not, to what.
+    ///
+    /// # Errors
+    /// An input cannot be read.
+    pub fn differs_anew(&self, replay: &Replay, looked: &LookedKey) -> Result<Option<String>, ReplayError> {
+        let LookedKey { lane, keys: LookedKeys { folding, fold } } = looked;
+        let anew = self.look(replay, folding.clone(), None)?.fold;
+        let [gone_on, anew] = [fold, &anew].map(|fold| fold.examined(lane));
+        Ok((gone_on != anew).then(|| format!("{anew:?}, and not {gone_on:?}")))
+    }
+
+    fn look(&self, replay: &Replay, folding: Folding, kept: Option<KeptFold>) -> Result<LookedKeys, ReplayError> {
+        let through = self.log().head();
+        let fold = look(&self.sources(replay)?, (&folding, kept), through, &WhatIfProgress::default())?;
+        Ok(LookedKeys { folding, fold })
+    }
+
+    /// The next record of a key that is on hold, and was looked at since.
     ///
     /// # Errors
     /// An input cannot be read.
@@ -157,16 +189,12 @@ impl Engine {
         &self,
         (replay, computed): (&Replay, &Computed),
         hold: &Hold,
-        looked: LookedKey,
+        looked: &LookedKey,
         part: u32,
     ) -> Result<KeyRepair, ReplayError> {
         let sources = self.sources(replay)?;
-        let looked = match has_changed(&sources.look, &looked.lane, looked.through)? {
-            true if looked.is_folded => return Ok(KeyRepair::Changed),
-            true => self.look_at_key(replay, looked.lane)?,
-            false => looked,
-        };
-        let LookedKey { lane, through, examined: Some(examined), .. } = &looked else { return Ok(KeyRepair::Nothing) };
+        let LookedKey { lane, keys: LookedKeys { fold, .. } } = looked;
+        let Some(examined) = fold.examined(lane) else { return Ok(KeyRepair::Nothing) };
         let Some(in_force) = self.in_force(&lane.0, replay.takes_corrected) else { return Ok(KeyRepair::Nothing) };
         let Replay { id, request, choices, audit, .. } = replay;
         let keys = choices.keys.as_ref().map(|keys| keys.iter().map(String::as_str).collect());
@@ -175,7 +203,7 @@ impl Engine {
             false => Parts::default(),
         };
         let repairing = Repairing { id: *id, request, choices, audit, parts: &parts };
-        let looked = Looked { lane, through: *through, examined, part, at_ms: hold.at_ms() };
+        let looked = Looked { lane, through: fold.through(), examined, part, at_ms: hold.at_ms() };
         Ok(match repairing.record(&sources, &looked, &in_force)? {
             Made::Record { repaired, is_all } => KeyRepair::Record { repaired, is_all },
             Made::Not(Part::Refused(reason) | Part::Waits(reason)) => KeyRepair::Refused(reason),

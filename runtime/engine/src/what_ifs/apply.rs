@@ -14,14 +14,15 @@ use weirgate_views::Views;
 use super::{
     Apply, Computed, Known, PlanId, chain,
     compute::{planned_parts, sources},
+    looks::Looks,
     message_of,
-    repair::{Looked, Part, has_changed, look},
+    repair::Part,
 };
 use crate::{
     Audit, Refusal, StorageError,
     handle::{Handle, Shared},
     keys,
-    replay::{Examined, LaneId, Parts, ReplayError, Sources, WhatIf},
+    replay::{Examined, Folding, LaneId, Parts, ReplayError, Sources, WhatIf},
     replays::ReplayStep,
 };
 
@@ -383,8 +384,10 @@ impl Applying<'_> {
     fn key(&self, lane: &LaneId) -> Result<KeyEnd, ReplayError> {
         let (mut end, mut tries) = (KeyEnd::Nothing, 0);
         let mut part = 0;
+        // What is known of the key is kept for all its tries and records, and for no other key.
+        let mut looks = Looks::new(Folding::of_key(self.id.replay, self.request, lane));
         while part < PARTS_MAX {
-            match self.part(lane, part) {
+            match self.part(lane, &mut looks, (part, true)) {
                 Ok(Part::Whole) => return Ok(KeyEnd::Repaired),
                 Ok(Part::More) => {
                     (end, tries) = (KeyEnd::Repaired, 0);
@@ -409,32 +412,9 @@ impl Applying<'_> {
         Ok(KeyEnd::Refused(MORE_IS_LEFT.to_owned()))
     }
 
-    /// Looks at a key, holds it, takes in what came meanwhile, and appends one record.
-    fn part(&self, lane: &LaneId, part: u32) -> Result<Part, ReplayError> {
-        let (handler, key) = lane;
-        self.check_version()?;
-        let (mut through, mut found) = self.look(lane)?;
-        let hold = self.runtime.block_on(self.handle.hold_key(handler.clone(), key.clone()))?;
-        let at_ms = hold.wall_ms();
-        if has_changed(&self.shared.indexing.history.look(), lane, through)? {
-            (through, found) = self.look(lane)?;
-        }
-        if let Some(part) = self.is_otherwise(lane, found.as_ref())? {
-            return Ok(part);
-        }
-        match &found {
-            Some(examined) => self.append(&Looked { lane, through, examined, part, at_ms }, hold),
-            None => Ok(Part::Nothing),
-        }
-    }
-
     pub fn sources(&self) -> Result<Sources, ReplayError> {
         let sources = sources(self.shared, self.known, self.asked.choices.allow_calls)?;
         Ok(Sources { calls_left: Some(Arc::clone(&self.calls_left)), ..sources })
-    }
-
-    fn look(&self, lane: &LaneId) -> Result<(Position, Option<Examined>), ReplayError> {
-        look(&self.sources()?, self.request, lane, &self.known.watch)
     }
 }
 

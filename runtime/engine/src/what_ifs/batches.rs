@@ -7,11 +7,12 @@ use weirgate_types::{HandlerName, Manifest, Position, Record};
 
 use super::{
     apply::{Applying, Ends, KeyEnd, MORE_IS_LEFT, is_busy, is_of_key},
+    looks::Looks,
     repair::Part,
 };
 use crate::{
     StorageError,
-    replay::{LaneId, ReplayError},
+    replay::{Folding, LaneId, ReplayError},
 };
 
 /// How often the keys are looked at again that change meanwhile, or whose repair has several records.
@@ -41,18 +42,10 @@ impl Applying<'_> {
     pub fn batched(&self, lanes: Vec<LaneId>, ends: &mut Ends) -> Result<(), ReplayError> {
         let mut begun = BTreeSet::new();
         let mut left: BTreeMap<LaneId, KeyEnd> = lanes.into_iter().map(|lane| (lane, KeyEnd::Nothing)).collect();
+        let mut looks = Looks::new(Folding::of_all(self.id.replay, self.request, None));
         for round in 0..ROUNDS_MAX {
-            if left.is_empty() {
-                break;
-            }
-            let (through, examined) = self.look_at_all(None)?;
             for lane in std::mem::take(&mut left).into_keys() {
-                let part = match (self.is_otherwise(&lane, examined.get(&lane))?, examined.get(&lane)) {
-                    (Some(otherwise), _) => Ok(otherwise),
-                    (None, Some(examined)) => self.looked_at(&lane, (through, examined), round),
-                    (None, None) => Ok(Part::Nothing),
-                };
-                let end = match part {
+                let end = match self.part(&lane, &mut looks, (round, true)) {
                     Ok(Part::More) => {
                         begun.insert(lane.clone());
                         left.insert(lane, KeyEnd::Refused(MORE_IS_LEFT.to_owned()));

@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     thread,
     time::Duration,
 };
@@ -10,14 +11,14 @@ use std::{
 use weirgate_types::{HandlerName, Interest, Manifest, Position};
 
 use super::{
-    Bounded, Watch,
     apply::{Applying, MORE_IS_LEFT, Refused, is_busy, is_of_key},
     levels::Reach,
-    repair::{Looked, Part, has_changed},
+    looks::Looks,
+    repair::Part,
 };
 use crate::{
     Refusal,
-    replay::{Examined, LaneId, Progress as _, ReplayError, Sources, WhatIf, in_force},
+    replay::{Examined, Folding, LaneId, ReplayError, in_force},
 };
 
 /// How often receivers are looked at again that change meanwhile, or whose repair has several records.
@@ -31,20 +32,6 @@ const WAIT: Duration = Duration::from_millis(200);
 pub struct Folded {
     pub repaired: BTreeSet<LaneId>,
     pub refused: Refused,
-}
-
-/// What differs on all keys now, and up to where that was looked at; `emitting` as for [`Sources::examine_once`].
-pub fn look_at_all(
-    sources: &Sources,
-    request: &WhatIf,
-    emitting: Option<&BTreeSet<LaneId>>,
-    watch: &Watch,
-) -> Result<(Position, BTreeMap<LaneId, Examined>), ReplayError> {
-    let through = sources.look.log().head();
-    let request = WhatIf { through, ..request.clone() };
-    let progress = Bounded::new(watch, &request);
-    progress.go_on(through, 0)?;
-    Ok((through, sources.examine_once(&request, emitting, &progress)?))
 }
 
 impl Applying<'_> {
@@ -109,17 +96,18 @@ impl Applying<'_> {
         folded: &mut Folded,
     ) -> Result<(), ReplayError> {
         let is_as_approved = self.emit_as_approved(emitting)?;
+        let emitting = Some(Arc::new(emitting.clone()));
+        let mut looks = Looks::new(Folding::of_all(self.id.replay, self.request, emitting));
         let (mut refused, mut whole) = (Refused::default(), BTreeSet::new());
         for round in 0..ROUNDS_MAX {
             refused = Refused::default();
             let mut is_over = true;
-            let (through, mut lanes) = self.look_at_all(Some(emitting))?;
-            lanes.retain(|lane, _| receivers.contains(&lane.0) && !whole.contains(lane));
-            for (lane, examined) in &lanes {
-                let otherwise = if is_as_approved { self.is_otherwise(lane, Some(examined))? } else { None };
-                let part = otherwise.map_or_else(|| self.looked_at(lane, (through, examined), round), Ok);
+            self.look_on(&mut looks)?;
+            let mut lanes = looks.lanes();
+            lanes.retain(|lane| receivers.contains(&lane.0) && !whole.contains(lane));
+            for lane in &lanes {
                 let name = || format!("{} {}", lane.0, lane.1);
-                match part {
+                match self.part(lane, &mut looks, (round, is_as_approved)) {
                     Ok(Part::Nothing) => {}
                     Ok(Part::Refused(reason) | Part::Waits(reason)) => refused.add(name(), &reason),
                     Ok(Part::Whole) => {
@@ -184,29 +172,5 @@ impl Applying<'_> {
             "{handler} has open deliveries before position {through} (its checkpoint is {checkpoint}): what was appended has to be handled \
              before receivers are folded again; apply again later"
         )))
-    }
-
-    /// See [`look_at_all`].
-    pub fn look_at_all(
-        &self,
-        emitting: Option<&BTreeSet<LaneId>>,
-    ) -> Result<(Position, BTreeMap<LaneId, Examined>), ReplayError> {
-        look_at_all(&self.sources()?, self.request, emitting, &self.known.watch)
-    }
-
-    /// Repairs a key, if it is as it was looked at.
-    pub fn looked_at(
-        &self,
-        lane: &LaneId,
-        (through, examined): (Position, &Examined),
-        part: u32,
-    ) -> Result<Part, ReplayError> {
-        self.check_version()?;
-        let hold = self.runtime.block_on(self.handle.hold_key(lane.0.clone(), lane.1.clone()))?;
-        if has_changed(&self.shared.indexing.history.look(), lane, through)? {
-            return Err(Refusal::HoldOver.into());
-        }
-        let at_ms = hold.wall_ms();
-        self.append(&Looked { lane, through, examined, part, at_ms }, hold)
     }
 }

@@ -9,6 +9,7 @@ mod due;
 mod fold;
 mod known;
 mod levels;
+mod looks;
 mod mark;
 mod outside;
 mod plan_id;
@@ -37,16 +38,16 @@ pub use apply::repaired_parts;
 #[cfg(feature = "sim")]
 pub use compute::{compute_from, may_call};
 pub use due::TimersAsOf;
-#[cfg(feature = "sim")]
-pub use fold::look_at_all;
 pub use known::{Apply, Computed, Known};
 use known::{Replays, Task, Worker};
+#[cfg(feature = "sim")]
+pub use looks::look;
 pub use mark::KnownMark;
 #[cfg(feature = "sim")]
 pub use outside::Answers;
 pub use plan_id::PlanId;
 #[cfg(feature = "sim")]
-pub use repair::{InForce, Looked, Made, Part, Repairing, has_changed, look};
+pub use repair::{InForce, Looked, Made, Part, Repairing};
 pub use summary::Summary;
 pub use watch::{Bounded, Watch};
 

@@ -9,11 +9,11 @@ use weirgate_types::{
     Record, Repaired, ValueBefore, json::JsonBytes,
 };
 
-use super::{Bounded, PlanId, Watch, agreed::is_otherwise, apply::Applying, chain, stands::Now};
+use super::{PlanId, agreed::is_otherwise, apply::Applying, chain, stands::Now};
 use crate::{
     Audit, StorageError,
     handle::{Choices, KeyHold},
-    replay::{Examined, KeyPlan, LaneId, Parts, Planned, Progress as _, ReplayError, Sources, WhatIf},
+    replay::{Examined, KeyPlan, LaneId, Parts, Planned, ReplayError, Sources, WhatIf},
 };
 
 /// Values of the state that are longer are not handed over to the handler, in bytes.
@@ -69,25 +69,6 @@ pub struct InForce {
     pub takes_corrected: bool,
 }
 
-/// A key as it stands now, and up to where that is; `None`: nothing differs.
-pub fn look(
-    sources: &Sources,
-    request: &WhatIf,
-    (handler, key): &LaneId,
-    watch: &Watch,
-) -> Result<(Position, Option<Examined>), ReplayError> {
-    let through = sources.look.log().head();
-    let request = WhatIf { handler: handler.clone(), through, ..request.clone() };
-    let progress = Bounded::new(watch, &request);
-    progress.go_on(through, 0)?;
-    Ok((through, sources.examine_key(&request, key, &progress)?))
-}
-
-/// Whether the log has more of a key than what was looked at.
-pub fn has_changed(look: &Look, (handler, key): &LaneId, through: Position) -> Result<bool, ReplayError> {
-    Ok(!look.of_lane(handler, key, through, 1)?.is_empty())
-}
-
 /// Whether the log has more of a key than a plan was made of. The answers that the plan's replay has got since are none of that.
 fn has_more(look: &Look, (handler, key): &LaneId, mut after: Position) -> Result<bool, ReplayError> {
     loop {
@@ -110,6 +91,10 @@ impl Applying<'_> {
     /// last writer by position owns one, also if that is another key that has written it since.
     pub fn is_otherwise(&self, lane: &LaneId, examined: Option<&Examined>) -> Result<Option<Part>, ReplayError> {
         let (sources, computed) = (self.sources()?, self.computed()?);
+        if has_more(&sources.look, lane, self.request.through)? {
+            // What has come is folded in.
+            return Ok(None);
+        }
         let approved = match lane.0 == self.request.handler {
             true => computed.plans.get(&lane.1),
             false => computed.receivers.get(lane),
@@ -118,8 +103,7 @@ impl Applying<'_> {
         let stands = Now::new(&sources, &lane.0, parts).through(self.request.through);
         let plan = |examined| KeyPlan::new(&lane.1, examined, self.request.asked_at_ms, &stands);
         let now = examined.map(plan).transpose()?;
-        let has_more = || has_more(&sources.look, lane, self.request.through);
-        Ok(is_otherwise(approved, now.as_ref(), has_more)?.map(Part::Refused))
+        Ok(is_otherwise(approved, now.as_ref()).map(Part::Refused))
     }
 
     /// Appends one record for a key that is on hold, if anything is to be done.

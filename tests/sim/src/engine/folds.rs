@@ -102,15 +102,16 @@ impl History<'_> {
                 return Ok(());
             };
             let named = &applying.replay.choices.fold_again;
-            let mut looked: Vec<_> = looked.into_iter().filter(|one| named.contains(&one.lane().0)).collect();
-            self.check_others_stand(&applying, &looked.iter().map(|one| one.lane().1.clone()).collect::<Vec<_>>())?;
-            looked.retain(|one| !applying.folded.contains(one.lane()));
-            if looked.is_empty() {
+            let mut lanes = looked.lanes();
+            lanes.retain(|lane| named.contains(&lane.0));
+            self.check_others_stand(&applying, &lanes.iter().map(|lane| lane.1.clone()).collect::<Vec<_>>())?;
+            lanes.retain(|lane| !applying.folded.contains(lane));
+            if lanes.is_empty() {
                 // It is kept for the rules.
                 drop(self.engine.step_replay(ReplayStep::End { replay, end: applying.end() }, audit()));
             } else {
-                let one = looked.swap_remove(self.chance.index(looked.len()));
-                self.hold(RECEIVER, one.lane().1.clone(), Some(one));
+                let lane = lanes.swap_remove(self.chance.index(lanes.len()));
+                self.hold(RECEIVER, lane.1.clone(), Some(looked.of(lane)));
             }
         }
         self.repairs.what_ifs.applying = Some(applying);

@@ -1,6 +1,7 @@
 //! Histories of the engine: its writer with the machine in it, its views, what it publishes and how it recovers, over the
 //! real log.
 
+mod approvals;
 mod calling;
 mod corrected;
 mod folds;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use weirgate_core::HOLD_MS_MAX;
 use weirgate_engine::{
-    Audit, Choices, Refusal, ReplayRow, ReplayState, ReplayStep,
+    Audit, Refusal, ReplayRow, ReplayState, ReplayStep,
     sim::{Answer, Hold, Holding, LookedKey},
 };
 use weirgate_types::{
@@ -197,6 +197,9 @@ impl History<'_> {
 
     /// A hold that is quiet is used, ended, or forgotten until its time is over.
     pub(super) fn use_hold(&mut self) -> Result<(), Stop> {
+        if self.repairs.hold.as_ref().is_some_and(|hold| hold.looked.is_some()) && self.chance.one_in(4) {
+            self.look_again()?;
+        }
         let Some(current) = self.repairs.hold.as_ref().filter(|current| current.hold.is_some() && !current.is_ended)
         else {
             return Ok(());
@@ -227,6 +230,23 @@ impl History<'_> {
                 current.hold.iter().for_each(|hold| self.engine.end_hold(hold));
             }
             _ => {}
+        }
+        Ok(())
+    }
+
+    /// Before the key is quiet, and then.
+    fn look_again(&mut self) -> Result<(), Stop> {
+        let replay = self.repairs.what_ifs.applying.as_ref().map(|applying| applying.replay.clone());
+        let looked = self.repairs.hold.as_mut().and_then(|hold| hold.looked.take());
+        let Some((replay, looked)) = replay.zip(looked) else { return Ok(()) };
+        let looked = self.look_on(&replay, looked)?;
+        let Some(current) = self.repairs.hold.as_mut() else { return Ok(()) };
+        match looked {
+            Some(looked) => current.looked = Some(looked),
+            None => {
+                current.is_ended = true;
+                current.hold.iter().for_each(|hold| self.engine.end_hold(hold));
+            }
         }
         Ok(())
     }
@@ -370,41 +390,6 @@ impl History<'_> {
             let Some((replay, row)) = self.replay_of(&name(index))? else { continue };
             if row.is_under_way() {
                 drop(self.engine.step_replay(ReplayStep::End { replay, end: ReplayEnd::Cancelled }, audit()));
-            }
-        }
-        Ok(())
-    }
-
-    /// A repair is of the version that was in force when its plan was approved. An undo is one of all repairs that its replay has made.
-    fn check_approvals(&self) -> Checked {
-        let mut approved: BTreeMap<Position, Position> = BTreeMap::new();
-        let mut repaired: BTreeMap<Position, Position> = BTreeMap::new();
-        let mut deployed: BTreeMap<&HandlerName, Position> = BTreeMap::new();
-        let mut named: BTreeMap<Position, Choices> = BTreeMap::new();
-        for (position, record) in &self.records {
-            match record {
-                Record::Deployed(one) => drop(deployed.insert(&one.handler, *position)),
-                Record::ReplayApproved(one) => {
-                    approved.insert(one.replay, *position);
-                    named.insert(one.replay, serde_json::from_str(&one.choices).unwrap_or_default());
-                    let is_whole = !one.undoes || repaired.get(&one.replay).is_none_or(|last| *last <= one.through);
-                    check(Rule::Repairs, is_whole, || format!("{position} approves an undo that leaves repairs"))?;
-                }
-                Record::Repaired(one) => {
-                    let is_approved = deployed.get(&one.handler) < approved.get(&one.replay);
-                    let is_folded = self.is_of_another(one);
-                    let is_named = named.get(&one.replay).is_some_and(|named| named.fold_again.contains(&one.handler));
-                    check(Rule::Folds, !is_folded || is_named, || {
-                        format!("{position} folds a receiver again that was not named")
-                    })?;
-                    check(Rule::Repairs, is_approved || is_folded || one.is_undo, || {
-                        format!("{position} repairs a key under another version than the approved one")
-                    })?;
-                    if !one.is_undo {
-                        repaired.insert(one.replay, *position);
-                    }
-                }
-                _ => {}
             }
         }
         Ok(())

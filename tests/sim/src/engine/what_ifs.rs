@@ -9,7 +9,7 @@ use std::{
 use weirgate_engine::{
     Computed, PlanId, ReplayRow, ReplayState, ReplayStep,
     replay::{Examination, KeyPlan, LaneId},
-    sim::{Candidate, Closed, KeyRepair, MissingAnswers, Replay, Runs, Selection, WhatIf},
+    sim::{Candidate, Closed, KeyRepair, LookedKey, MissingAnswers, Replay, Runs, Selection, WhatIf},
 };
 use weirgate_types::{
     Event, HandlerName, Position, Record, Repaired, ReplayApproved, ReplayEnd, ReplayRequested, StatusWrite,
@@ -266,14 +266,14 @@ impl History<'_> {
             self.engine.end_hold(&hold);
             return Ok(());
         };
-        let (replay, made) = (
-            applying.replay.clone(),
-            self.engine.repair_of((&applying.replay, &applying.computed), &hold, looked, part),
-        );
-        let made = self.unless_it_waits(&replay, made)?.unwrap_or(KeyRepair::Changed);
+        let replay = applying.replay.clone();
+        let Some(looked) = self.look_on(&replay, looked)? else {
+            self.engine.end_hold(&hold);
+            return Ok(());
+        };
         let Some(applying) = self.repairs.what_ifs.applying.as_mut() else { return Ok(()) };
+        let made = self.engine.repair_of((&replay, &applying.computed), &hold, &looked, part).map_err(unreadable)?;
         match made {
-            KeyRepair::Changed => self.engine.end_hold(&hold),
             not @ (KeyRepair::Nothing | KeyRepair::Refused(_)) => {
                 applying.ended(&lane, matches!(not, KeyRepair::Nothing));
                 self.engine.end_hold(&hold);
@@ -293,6 +293,20 @@ impl History<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Looks at a key again: with what has come since it comes to what it comes to where all is looked at anew. `None`: it waits for the
+    /// answer of a call.
+    pub(super) fn look_on(&mut self, replay: &Replay, looked: LookedKey) -> Result<Option<LookedKey>, Stop> {
+        let looked = self.engine.look_on(replay, looked);
+        let Some(looked) = self.unless_it_waits(replay, looked)? else { return Ok(None) };
+        self.figures.gone_on += u64::from(looked.has_gone_on());
+        let differs = self.engine.differs_anew(replay, &looked);
+        let Some(differs) = self.unless_it_waits(replay, differs)? else { return Ok(None) };
+        check(Rule::Repairs, differs.is_none(), || {
+            format!("{:?} was looked at for replay {} and comes to {differs:?}", looked.lane(), replay.id)
+        })?;
+        Ok(Some(looked))
     }
 
     /// A replay as it was asked for; with `undo_through`, its undo.

@@ -3,6 +3,7 @@
 use weirgate_types::{Event, HandlerName, Position, Record};
 
 use super::{
+    Progress,
     delivered::{Answers, Delivered},
     deployments::InForce,
     earlier::Earlier,
@@ -37,7 +38,7 @@ impl Added {
     }
 }
 
-impl Fork<'_> {
+impl Fork {
     pub(super) fn add(&mut self, added: Added) -> Result<(), ReplayError> {
         if self.waiting.len() >= WAITING_MAX {
             return Err(ReplayError::Bound("events of the fork that wait"));
@@ -51,7 +52,7 @@ impl Fork<'_> {
     }
 
     /// Delivers the events that only the fork has, and those that they lead to.
-    pub(super) fn deliver_added(&mut self, walk: &mut Walk) -> Result<(), ReplayError> {
+    pub(super) fn deliver_added(&mut self, walk: &mut Walk, progress: &dyn Progress) -> Result<(), ReplayError> {
         while let Some(added) = self.waiting.pop_front() {
             self.waiting_bytes = self.waiting_bytes.saturating_sub(added.bytes());
             let Added { event, of, at, depth, cause, to } = added;
@@ -67,7 +68,7 @@ impl Fork<'_> {
             let takers = self.in_force.iter().filter(|(name, one)| is_for(name) && is_taken(name, one));
             let takers: Vec<(HandlerName, Position)> = takers.map(|(name, one)| (name.clone(), one.version)).collect();
             for (handler, version) in takers {
-                self.progress.go_on(at, self.executed)?;
+                progress.go_on(at, self.executed)?;
                 self.check_bytes(walk)?;
                 let candidate = self.candidate.as_ref().filter(|_| handler == self.request.handler);
                 let mut delivered = Delivered::added(handler, &event, (of, at, depth), walk.times());

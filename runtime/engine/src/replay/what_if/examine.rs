@@ -1,7 +1,7 @@
 //! Examines a range: what differs on each key if the candidate alone is looked at, and what then differs at the receivers of its events.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
@@ -12,21 +12,19 @@ use weirgate_types::{Interest, Manifest, Position, Record};
 
 use super::{
     Progress,
-    deployments::{Deployments, Kept, begins_in},
+    asked::IsUndone,
+    deployments::{Deployments, begins_in},
     index::Index,
     notes::Examined,
     outside::{MayCall, Outside},
     request::{Runs, WhatIf},
     run::{Candidate, Fork, LaneId, Walked},
-    walk::{IsUndone, Walk},
+    walk::Walk,
 };
 use crate::{
     StorageError,
     replay::{ReplayError, execute::Load},
 };
-
-/// How many positions of a key are asked for at once.
-const PAGE: usize = 1_024;
 
 /// What a what-if found.
 #[derive(Debug, Default, Clone, PartialEq)]
@@ -86,7 +84,7 @@ pub struct Sources {
 }
 
 impl Sources {
-    fn log(&self) -> &LogReader {
+    pub(super) fn log(&self) -> &LogReader {
         self.look.log()
     }
 
@@ -97,17 +95,18 @@ impl Sources {
     pub fn examine(&self, request: &WhatIf, progress: &dyn Progress) -> Result<Examination, ReplayError> {
         let after = self.first(request)?;
         let mut found = Examination::default();
-        let fork = self.fork(request, after, progress)?;
-        let ((alone, settled), bound) =
-            self.run(fork, after, self.scan(after, request.through), &mut found.executed)?;
+        let asked = Arc::new(request.clone());
+        let fork = self.fork(Arc::clone(&asked), after, progress)?;
+        let ((alone, settled), bound) = self.run(fork, progress, &mut found.executed)?;
         (found.bound, found.settled) = (bound, settled);
         let alone: BTreeMap<LaneId, Arc<Examined>> = shared(alone).collect();
         let emits_otherwise = alone.values().any(|examined| !examined.lane.emissions().is_empty());
         if emits_otherwise && found.bound.is_none() {
             let differing: BTreeSet<LaneId> = alone.keys().chain(&found.settled).cloned().collect();
-            let fork = self.cascading_fork(request, &differing, after, progress)?.beside(&alone);
-            let records = self.scan(after, request.through);
-            let ((cascade, _), bound) = self.run(fork, after, records, &mut found.executed)?;
+            let begins_later = begins_in(&self.look, after, request.through)?;
+            let fork = self.fork(asked, after, progress)?.cascading(Arc::new(differing)).beside(&alone);
+            let fork = fork.beginning_later(begins_later);
+            let ((cascade, _), bound) = self.run(fork, progress, &mut found.executed)?;
             (found.cascade, found.cascade_bound) = (shared(cascade).collect(), bound);
         } else {
             found.cascade = alone.clone();
@@ -123,83 +122,30 @@ impl Sources {
         Ok(found)
     }
 
-    /// Examines the whole range once: what differs given the events of the log or, with keys of the handler in `emitting`, where receivers
-    /// have what the fork emits for these.
-    ///
-    /// # Errors
-    /// As for [`Self::examine`]; [`ReplayError::Bound`].
-    pub fn examine_once(
+    pub(super) fn fork(
         &self,
-        request: &WhatIf,
-        emitting: Option<&BTreeSet<LaneId>>,
-        progress: &dyn Progress,
-    ) -> Result<BTreeMap<LaneId, Examined>, ReplayError> {
-        let after = self.first(request)?;
-        let fork = match emitting {
-            Some(emitting) => self.cascading_fork(request, emitting, after, progress)?,
-            None => self.fork(request, after, progress)?,
-        };
-        let ((examined, _), bound) = self.run(fork, after, self.scan(after, request.through), &mut 0)?;
-        bound.map_or(Ok(examined), |bound| Err(ReplayError::Bound(bound.what)))
-    }
-
-    /// Examines one key alone, through the index: nothing but its records is read. `None`: nothing differs.
-    ///
-    /// # Errors
-    /// As for [`Self::examine`]; [`ReplayError::Bound`].
-    pub fn examine_key(
-        &self,
-        request: &WhatIf,
-        key: &str,
-        progress: &dyn Progress,
-    ) -> Result<Option<Examined>, ReplayError> {
-        if matches!(request.runs, Runs::Candidate(_)) && !request.selection.names(key) {
-            return Ok(None);
-        }
-        let after = self.first(request)?;
-        let mut request = request.clone();
-        request.selection.keys = vec![key.to_owned()];
-        let mut fork = self.fork(&request, after, progress)?;
-        let mut walk = self.walk(request.through);
-        let records = KeyRecords::new(self, key, &request, after)?;
-        fork.run(&mut walk, records)?;
-        Ok(fork.into_examined().remove(&(request.handler.clone(), key.to_owned())))
-    }
-
-    fn fork<'a>(
-        &self,
-        request: &'a WhatIf,
+        request: Arc<WhatIf>,
         after: Position,
-        progress: &'a dyn Progress,
-    ) -> Result<Fork<'a>, ReplayError> {
-        let fork = Fork::alone(request, self.candidate(request)?, after, progress);
+        progress: &dyn Progress,
+    ) -> Result<Fork, ReplayError> {
+        let candidate = self.candidate(&request)?;
         let in_force = self.deployments.in_force(&self.look, after)?;
+        let fork = Fork::alone(request, candidate, after, progress);
         let fork = fork.beginning((*in_force).clone(), Arc::clone(&self.deployments));
         Ok(fork.calling(Arc::clone(&self.outside), self.may_call, self.calls_left.clone()))
     }
 
-    fn cascading_fork<'a>(
-        &self,
-        request: &'a WhatIf,
-        differing: &'a BTreeSet<LaneId>,
-        after: Position,
-        progress: &'a dyn Progress,
-    ) -> Result<Fork<'a>, ReplayError> {
-        let begins_later = begins_in(&self.look, after, request.through)?;
-        Ok(self.fork(request, after, progress)?.cascading(differing).beginning_later(begins_later))
-    }
-
     fn run(
         &self,
-        mut fork: Fork<'_>,
-        after: Position,
-        records: impl Iterator<Item = Result<(Position, Arc<Record>), ReplayError>>,
+        mut fork: Fork,
+        progress: &dyn Progress,
         executed: &mut u64,
     ) -> Result<(Walked, Option<Bound>), ReplayError> {
-        let mut walk = self.walk(fork.through());
-        let mut at = after;
+        let (after, through) = (fork.after, fork.request.through);
+        let (mut walk, mut at) = (self.walk(through), after);
+        let records = self.scan(after, through);
         let records = records.inspect(|read| at = read.as_ref().map_or(at, |(position, _)| *position));
-        let bound = match fork.run(&mut walk, records) {
+        let bound = match fork.run(&mut walk, records, progress) {
             Ok(()) => None,
             Err(ReplayError::Bound(what)) => Some(Bound { what, at }),
             Err(error) => return Err(error),
@@ -208,12 +154,12 @@ impl Sources {
         Ok((fork.into_found(), bound))
     }
 
-    fn walk(&self, through: Position) -> Walk {
+    pub(super) fn walk(&self, through: Position) -> Walk {
         let is_undone = Arc::clone(&self.is_undone);
         Walk::new(Arc::clone(&self.look), Arc::clone(&self.modules), is_undone, through)
     }
 
-    fn scan(
+    pub(super) fn scan(
         &self,
         after: Position,
         through: Position,
@@ -242,7 +188,7 @@ impl Sources {
     }
 
     /// The position after which the selected events are.
-    fn first(&self, request: &WhatIf) -> Result<Position, ReplayError> {
+    pub(super) fn first(&self, request: &WhatIf) -> Result<Position, ReplayError> {
         let named = request.selection.after;
         Ok(match request.selection.since_ms {
             Some(since_ms) => named.max(self.deployments.older(&self.look, since_ms, || self.before_time(since_ms))?),
@@ -270,78 +216,4 @@ impl Sources {
 
 fn shared(examined: BTreeMap<LaneId, Examined>) -> impl Iterator<Item = (LaneId, Arc<Examined>)> {
     examined.into_iter().map(|(lane, examined)| (lane, Arc::new(examined)))
-}
-
-/// The records of one key, through the index, and those of its handler's deployments.
-struct KeyRecords<'a> {
-    sources: &'a Sources,
-    key: &'a str,
-    through: Position,
-    /// The deployments and removals that are left.
-    deployments: std::iter::Peekable<std::vec::IntoIter<Kept>>,
-    next: VecDeque<Position>,
-    /// The positions of the key were asked for up to there.
-    asked_through: Position,
-    /// The end of the last record that was read: events in it have positions of their own.
-    last: Position,
-}
-
-impl<'a> KeyRecords<'a> {
-    fn new(sources: &'a Sources, key: &'a str, request: &WhatIf, after: Position) -> Result<Self, ReplayError> {
-        let through = request.through;
-        let deployments = sources.deployments.behind(&sources.look, &request.handler, (after, through))?;
-        let deployments = deployments.into_iter().peekable();
-        Ok(Self { sources, key, through, deployments, next: VecDeque::new(), asked_through: after, last: after })
-    }
-
-    fn read(&mut self) -> Result<Option<(Position, Arc<Record>)>, ReplayError> {
-        loop {
-            if self.next.is_empty() && self.asked_through < self.through {
-                self.ask()?;
-                continue;
-            }
-            let of_key = self.next.front().copied();
-            let deployment = self.deployments.next_if(|(at, _)| of_key.is_none_or(|of_key| *at <= of_key));
-            let (position, known) = match (deployment, of_key) {
-                (Some(deployment), _) => deployment,
-                (None, Some(position)) => {
-                    self.next.pop_front();
-                    (position, None)
-                }
-                (None, None) => return Ok(None),
-            };
-            if position <= self.last {
-                continue;
-            }
-            let read = match known {
-                Some(record) => Some((position, record)),
-                None => {
-                    let read = self.sources.log().read(position).map_err(StorageError::from)?;
-                    read.map(|(first, record)| (first, Arc::new(record)))
-                }
-            };
-            let Some((first, record)) = read else { continue };
-            let is_behind = first > self.last;
-            self.last = first.plus(record.width()).before();
-            if is_behind {
-                return Ok(Some((first, record)));
-            }
-        }
-    }
-
-    fn ask(&mut self) -> Result<(), ReplayError> {
-        let of_key = self.sources.look.of_key(self.key, self.asked_through, PAGE)?;
-        let until = of_key.last().copied().filter(|_| of_key.len() == PAGE).unwrap_or(self.through).min(self.through);
-        self.next = of_key.into_iter().take_while(|position| *position <= until).collect();
-        self.asked_through = until;
-        Ok(())
-    }
-}
-
-impl Iterator for KeyRecords<'_> {
-    type Item = Result<(Position, Arc<Record>), ReplayError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.read().transpose()
-    }
 }

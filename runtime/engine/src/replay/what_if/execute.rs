@@ -38,7 +38,7 @@ enum By {
     Version(Position),
 }
 
-impl Fork<'_> {
+impl Fork {
     /// Takes a call that ended: executes it where the selection, its events or their states say so.
     pub(super) fn fold_call(&mut self, walk: &mut Walk, call: &EndedCall) -> Result<(), ReplayError> {
         let stored = call.iter().map(|ended| walk.commit_record(ended)).collect::<Result<Vec<_>, _>>()?;

@@ -18,6 +18,11 @@ impl ForLater {
         Self { kept: is_wanted.then(Vec::new), bytes: 0 }
     }
 
+    /// Whether such a handler is deployed later.
+    pub fn is_wanted(&self) -> bool {
+        self.kept.is_some()
+    }
+
     /// # Errors
     /// There are too many.
     pub fn keep(&mut self, added: &Added) -> Result<(), ReplayError> {

@@ -2,6 +2,7 @@
 //! record; only with consent is a host called, and its answer recorded.
 
 mod added;
+mod asked;
 mod behind;
 mod calls;
 mod delivered;
@@ -14,6 +15,8 @@ mod filter;
 mod for_later;
 mod held;
 mod index;
+mod kept_fold;
+mod key_records;
 mod lane;
 mod lane_past;
 mod notes;
@@ -35,12 +38,14 @@ use weirgate_host::{OwnProcessor, Processor};
 use weirgate_types::Position;
 
 use super::ReplayError;
+pub use asked::IsUndone;
 pub use calls::{AnsweredCall, MissingAnswers, UnansweredCall, UnmadeCall};
 pub use deployments::Deployments;
 pub(crate) use deployments::in_force;
 pub use emissions::{Changes, Emission, Emissions, Pairs};
 pub use examine::{Bound, Examination, Sources};
 pub use filter::Filter;
+pub use kept_fold::{Folding, KeptFold};
 pub use lane::{Lane, Side, StatusSides};
 pub use notes::{Examined, Fails, Listed, Notes, OutcomeChange, PathStep};
 pub use outside::{MayCall, NoOutside, Outside, ReplayAnswer};
@@ -48,7 +53,6 @@ pub use parts::{PartWrite, Parts, Stands};
 pub use plan::{KeyPlan, Planned, Stays, digest as plan_digest};
 pub use request::{Bounds, Candidate, Closed, Runs, Selection, WhatIf};
 pub use run::LaneId;
-pub use walk::IsUndone;
 pub use written::PartWrites;
 
 /// Who follows a what-if.

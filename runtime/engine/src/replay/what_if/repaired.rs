@@ -76,7 +76,7 @@ enum Has {
     Nothing,
 }
 
-impl Fork<'_> {
+impl Fork {
     /// What of an earlier repair is in the fork: what it wrote is part of what stands, and not of the fork, where its handler's deliveries
     /// are executed again.
     fn has(&self, walk: &Walk, repaired: &Repaired, lane: &LaneId) -> Result<Has, ReplayError> {

@@ -44,8 +44,8 @@ pub type LaneId = (HandlerName, String);
 pub type Walked = (BTreeMap<LaneId, Examined>, BTreeSet<LaneId>);
 
 /// A log and the fork beside it, at one position.
-pub struct Fork<'a> {
-    pub(super) request: &'a WhatIf,
+pub struct Fork {
+    pub(super) request: Arc<WhatIf>,
     /// `None`: it is asked what would be without a repair.
     pub(super) candidate: Option<Candidate>,
     /// The versions in force there.
@@ -59,7 +59,6 @@ pub struct Fork<'a> {
     pub(super) for_later: ForLater,
     /// For events that only the candidate takes.
     pub(super) behind: Behind,
-    pub(super) progress: &'a dyn Progress,
     pub(super) processor: Arc<dyn Processor>,
     pub(super) outside: Arc<dyn Outside>,
     pub(super) may_call: MayCall,
@@ -69,7 +68,7 @@ pub struct Fork<'a> {
     pub(super) after: Position,
     /// Whether emitted events that differ reach their receivers in the fork; then all other keys of the handler are known to come to the
     /// same unless such an event reaches them.
-    pub(super) cascade: Option<&'a BTreeSet<LaneId>>,
+    pub(super) cascade: Option<Arc<BTreeSet<LaneId>>>,
     pub(super) executed: u64,
     /// What is kept of the keys takes in memory, about.
     bytes: u64,
@@ -91,15 +90,11 @@ pub struct Candidate {
     pub call_time_max: Duration,
 }
 
-impl<'a> Fork<'a> {
+impl Fork {
     /// The receivers of events have what the log holds.
-    pub fn alone(
-        request: &'a WhatIf,
-        candidate: Option<Candidate>,
-        after: Position,
-        progress: &'a dyn Progress,
-    ) -> Self {
+    pub fn alone(request: Arc<WhatIf>, candidate: Option<Candidate>, after: Position, progress: &dyn Progress) -> Self {
         Self {
+            calls_left: Arc::new(AtomicU64::new(request.bounds.calls)),
             request,
             candidate,
             in_force: AllInForce::new(),
@@ -110,11 +105,9 @@ impl<'a> Fork<'a> {
             waiting_bytes: 0,
             for_later: ForLater::default(),
             behind: Behind::default(),
-            progress,
             processor: progress.processor(),
             outside: Arc::new(NoOutside),
             may_call: MayCall::Nothing,
-            calls_left: Arc::new(AtomicU64::new(request.bounds.calls)),
             after,
             cascade: None,
             executed: 0,
@@ -133,12 +126,6 @@ impl<'a> Fork<'a> {
         Self { outside, may_call, calls_left, ..self }
     }
 
-    /// The last position that is looked at.
-    #[must_use]
-    pub fn through(&self) -> Position {
-        self.request.through
-    }
-
     /// What an earlier pass has kept, which stays in memory.
     #[must_use]
     pub fn beside(self, kept: &BTreeMap<LaneId, Arc<Examined>>) -> Self {
@@ -148,7 +135,7 @@ impl<'a> Fork<'a> {
 
     /// Receivers have what the fork emits. `differing` are the keys on which the handler alone comes to something else.
     #[must_use]
-    pub fn cascading(self, differing: &'a BTreeSet<LaneId>) -> Self {
+    pub fn cascading(self, differing: Arc<BTreeSet<LaneId>>) -> Self {
         Self { cascade: Some(differing), ..self }
     }
 
@@ -160,7 +147,7 @@ impl<'a> Fork<'a> {
 
     /// Whether a key of the handler may come to something else.
     pub(super) fn may_differ(&self, lane: &LaneId) -> bool {
-        self.cascade.is_none_or(|differing| differing.contains(lane)) || self.examined.contains_key(lane)
+        self.cascade.as_ref().is_none_or(|differing| differing.contains(lane)) || self.examined.contains_key(lane)
     }
 
     /// Takes the versions that are in force where the walk begins.
@@ -180,12 +167,7 @@ impl<'a> Fork<'a> {
         Ok(())
     }
 
-    /// What differs, by handler and key.
-    pub fn into_examined(self) -> BTreeMap<LaneId, Examined> {
-        self.examined
-    }
-
-    /// The same, and keys of the handler that earlier replays have repaired.
+    /// What differs, by handler and key, and keys of the handler that earlier replays have repaired.
     pub fn into_found(self) -> Walked {
         (self.examined, self.settled.into_lanes())
     }
@@ -339,25 +321,26 @@ impl<'a> Fork<'a> {
     }
 }
 
-impl Fork<'_> {
+impl Fork {
     /// Takes the records of the range, in order.
     ///
     /// # Errors
-    /// It was ended by its progress or a bound, or an input cannot be read.
+    /// It was ended by its progress or a bound, or an input cannot be read. Then a part of a record may be in it: it cannot be gone on with.
     pub fn run(
         &mut self,
         walk: &mut Walk,
         records: impl Iterator<Item = Result<(Position, Arc<Record>), ReplayError>>,
+        progress: &dyn Progress,
     ) -> Result<(), ReplayError> {
         for read in records {
             let (position, record) = read?;
-            self.progress.go_on(position, self.executed)?;
+            progress.go_on(position, self.executed)?;
             let ended = walk.go_to(position, &record);
             self.record(walk, position, &record)?;
-            self.deliver_added(walk)?;
+            self.deliver_added(walk, progress)?;
             for call in &ended {
                 self.fold_call(walk, call)?;
-                self.deliver_added(walk)?;
+                self.deliver_added(walk, progress)?;
             }
             walk.leave(&record);
             self.check_bytes(walk)?;

@@ -9,17 +9,13 @@ use std::{
 use weirgate_history::Look;
 use weirgate_host::{ReadState, StateError};
 use weirgate_log::LogReader;
-use weirgate_types::{
-    Commit, Effects, Event, HandlerName, Position, Record, ReplayAnswered, ReplayRequested, TimerSetting,
-};
+use weirgate_types::{Commit, Effects, Event, HandlerName, Position, Record, TimerSetting};
 
 use super::{
-    calls::AnsweredCall,
+    asked::{AskedReplays, IsUndone},
     delivered::Delivered,
-    held::held_bytes,
     lane::Stood,
     lane_past::{LanePast, Wrote},
-    request::{Selection, WhatIf},
     run::LaneId,
     written::{PartWrites, part_in},
 };
@@ -41,38 +37,12 @@ const RECENT_BYTES_MAX: usize = 32 << 20;
 /// Maximum number of bytes of state in memory; beyond it, it is looked up again.
 const STATES_BYTES_MAX: usize = 64 << 20;
 
-/// How many positions are asked for at once.
-const PAGE: usize = 1_024;
-
 type KeyState = BTreeMap<String, Vec<u8>>;
-
-/// Whether a replay's repairs were undone by a position, all of them.
-pub type IsUndone = Arc<dyn Fn(Position, Position) -> Result<bool, StorageError> + Send + Sync>;
-
-/// What is known of a replay that has repaired keys.
-pub struct Asked {
-    /// `None`: the record of the request is lost.
-    request: Option<(HandlerName, Selection)>,
-    pub is_undone: bool,
-}
-
-impl Asked {
-    /// Whether it was asked for this handler; one whose request is lost counts as the repaired key's own.
-    pub fn is_of(&self, handler: &HandlerName) -> bool {
-        self.request.as_ref().is_none_or(|(of, _)| of == handler)
-    }
-
-    /// Which deliveries it took: all, where that is lost.
-    pub fn is_taken_whole_by(&self, selection: &Selection) -> bool {
-        let all = Selection::default();
-        selection.takes_all_of(self.request.as_ref().map_or(&all, |(_, selection)| selection))
-    }
-}
 
 /// See the module documentation.
 pub struct Walk {
     inputs: Inputs,
-    look: Arc<Look>,
+    pub(super) look: Arc<Look>,
     /// The record that it is at.
     at: Option<StoredRecord>,
     attempts: Attempts,
@@ -81,10 +51,7 @@ pub struct Walk {
     recent_bytes: usize,
     states: RefCell<Held>,
     past: RefCell<Past>,
-    is_undone: IsUndone,
-    /// The last position that is looked at: what is decided later does not count.
-    through: Position,
-    asked: RefCell<KnownAsked>,
+    pub(super) asked: AskedReplays,
 }
 
 /// The state of handlers and keys that were asked for, as the log has it at the present record.
@@ -100,13 +67,6 @@ struct Held {
 #[derive(Default)]
 struct Past {
     lanes: HashMap<LaneId, LanePast>,
-    bytes: usize,
-}
-
-/// What is known of replays that have repaired keys.
-#[derive(Default)]
-struct KnownAsked {
-    replays: HashMap<Position, Arc<Asked>>,
     bytes: usize,
 }
 
@@ -130,14 +90,18 @@ impl Walk {
             recent_bytes: 0,
             states: RefCell::default(),
             past: RefCell::default(),
-            is_undone,
-            through,
-            asked: RefCell::default(),
+            asked: AskedReplays::new(is_undone, through),
         }
     }
 
     pub fn log(&self) -> &LogReader {
         self.look.log()
+    }
+
+    /// The log has more records than when it began.
+    pub fn look_anew(&mut self, look: Arc<Look>, is_undone: IsUndone, through: Position) {
+        self.look = look;
+        self.asked.look_anew(is_undone, through);
     }
 
     /// Goes to the next record; returns the calls that it ends.
@@ -253,7 +217,7 @@ impl Walk {
     }
 
     /// The position of the present record.
-    fn at(&self) -> Position {
+    pub(super) fn at(&self) -> Position {
         self.at.as_ref().map_or(Position::ZERO, |at| at.first)
     }
 
@@ -287,13 +251,13 @@ impl Walk {
 
     /// What it knows of the log in memory, about, beside what has a limit of its own.
     pub fn bytes(&self) -> usize {
-        self.past.borrow().bytes.saturating_add(self.asked.borrow().bytes)
+        self.past.borrow().bytes.saturating_add(self.asked.bytes())
     }
 
     /// Forgets what it knows of the log: that is read again where it is asked for.
     pub fn forget(&self) {
         self.past.take();
-        self.asked.take();
+        self.asked.forget();
     }
 
     /// The setting of a timer, as the log has it before the present record: of the last commit that set or cancelled it, unless it has
@@ -340,55 +304,6 @@ impl Walk {
         let last = of_named.into_iter().chain(of_others).max_by_key(|write| write.at);
         let is_own = last.as_ref().is_none_or(|write| write.by == *key);
         Ok(Stood { status: last.and_then(|write| write.status), is_own })
-    }
-
-    /// What is known of a replay that has repaired keys.
-    pub fn asked(&self, replay: Position) -> Result<Arc<Asked>, ReplayError> {
-        if let Some(known) = self.asked.borrow().replays.get(&replay) {
-            return Ok(Arc::clone(known));
-        }
-        let read = self.log().read(replay).map_err(StorageError::from)?;
-        let request = match read {
-            Some((_, Record::ReplayRequested(ReplayRequested { handler, request, .. }))) => {
-                let asked = serde_json::from_str::<WhatIf>(&request);
-                Some((handler, asked.map_err(StorageError::undecodable("a what-if"))?.selection))
-            }
-            _ => None,
-        };
-        let is_undone = (self.is_undone)(replay, self.through)?;
-        let mut known = self.asked.borrow_mut();
-        let selected = request.as_ref().map_or(0, |(_, selection)| held_bytes(selection));
-        known.bytes = known.bytes.saturating_add(selected).saturating_add(2 * size_of::<Asked>());
-        let asked = Asked { request, is_undone };
-        Ok(Arc::clone(known.replays.entry(replay).or_insert(Arc::new(asked))))
-    }
-
-    /// The answers that a replay got for calls of a lane's deliveries before the present record.
-    pub fn answers_of(
-        &self,
-        replay: Position,
-        (handler, key): &LaneId,
-    ) -> Result<Vec<(Position, AnsweredCall)>, ReplayError> {
-        let before = self.at.as_ref().map_or(Position::ZERO, |at| at.first);
-        let (mut found, mut after) = (Vec::new(), replay);
-        loop {
-            let page = self.look.of_lane(handler, key, after, PAGE)?;
-            for position in page.iter().copied().take_while(|position| *position < before) {
-                let Some((_, Record::ReplayAnswered(answered))) =
-                    self.log().read(position).map_err(StorageError::from)?
-                else {
-                    continue;
-                };
-                if answered.replay == replay {
-                    let ReplayAnswered { delivery, step, request, answer, .. } = answered;
-                    found.push((delivery.position, AnsweredCall { step, request, answer }));
-                }
-            }
-            match page.last() {
-                Some(last) if page.len() == PAGE && *last < before => after = *last,
-                _ => return Ok(found),
-            }
-        }
     }
 
     fn stored(&self, position: Position) -> Result<Option<StoredRecord>, ReplayError> {

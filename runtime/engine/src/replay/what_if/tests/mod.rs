@@ -3,6 +3,8 @@
 //! finds nothing.
 
 mod folds;
+mod kept;
+mod lived;
 mod owners;
 mod repairs;
 mod stands;

@@ -58,7 +58,10 @@ fn a_record_with_many_events_is_read_once() {
     let sources = lived.sources(Some(&new));
     let request = WhatIf { through: lived.log.head(), ..request() };
     let before = lived.storage.operations();
-    let examined = sources.examine_key(&request, "k", &Everything).expect("a what-if").expect("it differs");
+    let lane = (name(TOTALS), "k".to_owned());
+    let folding = Folding::of_key(Position::ZERO, &request, &lane);
+    let fold = sources.fold(&folding, request.through, None, &Everything).expect("a what-if");
+    let examined = fold.examined(&lane).expect("it differs");
     assert_eq!(examined.lane.emissions().only_recorded().len() as u64, EVENTS);
     let reads = lived.storage.operations() - before;
     assert!(reads < 100, "{reads} reads");
@@ -100,12 +103,14 @@ fn deployments_are_read_once_for_all_keys() {
     let sources = lived.sources(None);
     // What is found without the index.
     let mut of_all = WhatIf { runs: Runs::Without(replay), through: lived.log.head(), ..request() };
-    let all = sources.examine_once(&of_all, None, &Everything).expect("a what-if");
+    let fold = |folding: &Folding| sources.fold(folding, lived.log.head(), None, &Everything).expect("a what-if");
+    let all = fold(&Folding::of_all(replay, &of_all, None));
     of_all.selection.after = replay;
     let before = lived.storage.operations();
     for (key, _) in &numbers {
-        let examined = sources.examine_key(&of_all, key, &Everything).expect("a what-if");
-        assert!(examined.is_some() && examined.as_ref() == all.get(&(name(TOTALS), key.clone())), "{key}");
+        let lane = (name(TOTALS), key.clone());
+        let found = fold(&Folding::of_key(replay, &of_all, &lane));
+        assert!(found.examined(&lane).is_some() && found.examined(&lane) == all.examined(&lane), "{key}");
     }
     let reads = lived.storage.operations() - before;
     assert!(reads < 3 * DEPLOYMENTS + 20 * KEYS, "{reads} reads");

@@ -45,6 +45,14 @@ impl Chance {
         self.0 ^= self.0 >> 27;
         self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) % n
     }
+
+    pub fn index(&mut self, len: usize) -> usize {
+        index(self.below(len as u64))
+    }
+}
+
+pub fn index(n: u64) -> usize {
+    usize::try_from(n).expect("a small number")
 }
 
 /// What a version of a handler does with an event.
@@ -169,7 +177,7 @@ pub struct World {
     pub log: Log,
     /// The disk of the log, which counts its operations.
     pub storage: SimStorage,
-    versions: BTreeMap<HandlerName, (Position, Handler)>,
+    pub versions: BTreeMap<HandlerName, (Position, Handler)>,
     pub states: BTreeMap<LaneId, BTreeMap<String, Vec<u8>>>,
     pub statuses: BTreeMap<(HandlerName, String), StatusWrite>,
     pub emitted: BTreeMap<LaneId, Vec<Digest>>,
@@ -179,9 +187,10 @@ pub struct World {
     pub is_calling: bool,
     /// How many writes of parts were looked at.
     pub looked_at: Cell<usize>,
+    history: Arc<History>,
 }
 
-struct KeyState(BTreeMap<String, Vec<u8>>);
+pub struct KeyState(BTreeMap<String, Vec<u8>>);
 
 impl ReadState for KeyState {
     fn get(&self, name: &str) -> Result<Option<Vec<u8>>, weirgate_host::StateError> {
@@ -210,11 +219,17 @@ impl World {
 
     /// The handler of totals is deployed alone.
     pub fn without_reports(old: Handler) -> Self {
+        Self::with_segments(old, 60_000)
+    }
+
+    /// The same; the segments of the log have a size.
+    pub fn with_segments(old: Handler, segment_bytes_max: u64) -> Self {
         let identity = Identity { epoch: Epoch(*b"the golden epoch"), salt: Salt(*b"salt and pepper.") };
-        let options = LogOptions { segment_bytes_max: 60_000, reserve_bytes: 0, ..LogOptions::default() };
+        let options = LogOptions { segment_bytes_max, reserve_bytes: 0, ..LogOptions::default() };
         let storage = SimStorage::default();
         let log = Log::open(Arc::new(storage.clone()), identity, options).expect("a log");
         let (versions, states) = (BTreeMap::new(), BTreeMap::new());
+        let history = History::without_files(log.reader(), Arc::clone(log.epochs()), log.key_hasher());
         let mut world = Self {
             log,
             storage,
@@ -225,6 +240,7 @@ impl World {
             undone: BTreeSet::new(),
             is_calling: false,
             looked_at: Cell::new(0),
+            history: Arc::new(history),
         };
         world.deploy(TOTALS, "number", old);
         world
@@ -319,7 +335,7 @@ impl World {
         }
         let lane = (handler.clone(), event.key().to_owned());
         let item = ItemInput { delivery, attempt, event: Cow::Borrowed(event), depth, migrate_from: None };
-        let effects = code(&item, &KeyState(self.states.get(&lane).cloned().unwrap_or_default()));
+        let effects = code(&item, &self.state_of(&lane));
         let commit = Commit {
             handler: handler.clone(),
             event: position,
@@ -344,6 +360,10 @@ impl World {
         positions.zip(effects.emitted).map(|(position, event)| (position, event, depth + 1)).collect()
     }
 
+    pub fn state_of(&self, lane: &LaneId) -> KeyState {
+        KeyState(self.states.get(lane).cloned().unwrap_or_default())
+    }
+
     pub fn keep(&mut self, lane: &LaneId, effects: &Effects) {
         let state = self.states.entry(lane.clone()).or_default();
         for StateWrite { name, value } in &effects.state {
@@ -362,12 +382,10 @@ impl World {
 
     /// What a what-if of a candidate reads of it now.
     pub fn sources(&self, candidate: Option<&Handler>) -> Sources {
-        let (reader, hasher) = (self.log.reader(), self.log.key_hasher());
-        let history = History::without_files(reader, Arc::clone(self.log.epochs()), hasher);
         let functions = self.versions.iter().map(|(name, (_, handler))| (name.clone(), Arc::clone(handler)));
         let undone = self.undone.clone();
         Sources {
-            look: Arc::new(Arc::new(history).look()),
+            look: Arc::new(self.history.look()),
             modules: Arc::new(Functions(functions.collect(), candidate.cloned())),
             outside: Arc::new(NoOutside),
             may_call: MayCall::Nothing,
@@ -415,13 +433,13 @@ impl World {
             }
             Runs::Without(_) => None,
         };
-        let mut fork = Fork::alone(request, candidate, Position::ZERO, &Everything);
+        let mut fork = Fork::alone(Arc::new(request.clone()), candidate, Position::ZERO, &Everything);
         if let Some(differing) = cascade {
-            fork = fork.cascading(differing).beginning_later(true);
+            fork = fork.cascading(Arc::new(differing.clone())).beginning_later(true);
         }
         let records = self.log.reader().scan(Position::ZERO).map(|read| read.expect("a record"));
         let records = records.map(|(position, record)| Ok((position, Arc::new(record))));
-        fork.run(&mut walk, records).expect("a what-if");
+        fork.run(&mut walk, records, &Everything).expect("a what-if");
         fork.into_found()
     }
 }
