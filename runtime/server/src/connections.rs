@@ -1,24 +1,22 @@
 //! Accepting connections: a limited number, each with timeouts. One more is answered 503 and closed.
 //!
-//! Knows no route: the router is passed in.
+//! Knows no route: what answers a request is passed in.
 
 use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
-    Router,
+    body::Body,
     extract::Request,
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use futures_util::{FutureExt, future::BoxFuture};
 use hyper::{
     body::Incoming,
     server::conn::http1,
     service::{Service, service_fn},
 };
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
-};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -52,6 +50,9 @@ const UNSENT_BYTES_MAX: u32 = 128 * 1024;
 const BACKOFF: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
 
+/// Answers a request. Boxed, so that an idle connection holds none of it.
+pub type Answering = Arc<dyn Fn(Request) -> BoxFuture<'static, Response> + Send + Sync>;
+
 /// The limits of connections.
 #[derive(Debug, Clone, Copy)]
 pub struct ConnectionLimits {
@@ -74,10 +75,10 @@ struct Acceptor {
     refusals: Arc<Semaphore>,
 }
 
-/// Serves `router` until `stopping` turns true; then accepts no more connections, and answers the requests in progress.
+/// Serves requests until `stopping` turns true; then accepts no more connections, and answers the requests in progress.
 pub async fn serve(
     listener: TcpListener,
-    router: Router,
+    answering: Answering,
     engine: Handle,
     limits: ConnectionLimits,
     mut stopping: watch::Receiver<bool>,
@@ -99,9 +100,9 @@ pub async fn serve(
         };
         let Accepted { stream, peer, permit, is_within } = accepted;
         let slot = ConnectionSlot::new(&engine.metrics().connections, permit);
-        let (router, stopping) = (router.clone(), stopping.clone());
+        let (answering, stopping) = (Arc::clone(&answering), stopping.clone());
         if is_within {
-            connections.spawn(run((stream, peer), slot, router, limits, stopping));
+            connections.spawn(run((stream, peer), slot, answering, limits, stopping));
         } else {
             engine.metrics().connections_refused.inc();
             connections.spawn(refuse(stream, slot));
@@ -199,7 +200,7 @@ fn set_up(stream: &TcpStream, peer: SocketAddr) {
 async fn run(
     (stream, peer): (TcpStream, Peer),
     slot: ConnectionSlot,
-    router: Router,
+    answering: Answering,
     limits: ConnectionLimits,
     mut stopping: watch::Receiver<bool>,
 ) {
@@ -209,7 +210,7 @@ async fn run(
         .header_read_timeout(limits.header_timeout)
         .max_header_size(HEAD_BYTES_MAX)
         .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(io, of_peer(router, peer))
+        .serve_connection(io, of_peer(answering, peer))
         .with_upgrades();
     tokio::pin!(connection);
     let ended = tokio::select! {
@@ -224,15 +225,15 @@ async fn run(
     }
 }
 
-/// The router, with the peer's address at each request.
+/// Answers requests, each with the peer's address.
 fn of_peer(
-    router: Router,
+    answering: Answering,
     peer: Peer,
 ) -> impl Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> {
-    let router = TowerToHyperService::new(router);
-    service_fn(move |mut request: Request<Incoming>| {
+    service_fn(move |request: Request<Incoming>| {
+        let mut request = request.map(Body::new);
         request.extensions_mut().insert(peer);
-        router.call(request)
+        answering(request).map(Ok::<_, Infallible>)
     })
 }
 

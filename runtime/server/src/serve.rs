@@ -11,6 +11,8 @@ use axum::{
     routing::get,
 };
 use futures_util::FutureExt;
+use hyper::service::Service;
+use hyper_util::service::TowerToHyperService;
 use tokio::{
     net::TcpListener,
     sync::{Semaphore, watch},
@@ -22,7 +24,7 @@ use crate::{
     Options, Problem, access,
     admission::Admission,
     app::{App, Shared},
-    connections::{self, ConnectionLimits},
+    connections::{self, Answering, ConnectionLimits},
     pages,
     parameters::Parameters,
     parsing::Parsers,
@@ -68,7 +70,7 @@ pub async fn serve(
     };
     let sessions = Arc::clone(&app.sessions);
     let serving = async {
-        connections::serve(listener, router(app), engine, limits, stopped).await;
+        connections::serve(listener, answering(app), engine, limits, stopped).await;
         // Each ends with a close frame that its client answers.
         sessions.ended().await;
     };
@@ -84,6 +86,18 @@ async fn collect_modules(engine: Handle, interval: Duration) {
             tracing::warn!(%error, "unused modules cannot be deleted");
         }
     }
+}
+
+/// What is around everything that answers, the choice of the route included. No layer of a router: each costs a request several
+/// allocations.
+fn answering(app: App) -> Answering {
+    let router = TowerToHyperService::new(router(app.clone()));
+    Arc::new(move |request| {
+        let (app, router) = (app.clone(), router.clone());
+        let answer =
+            move |request: Request| router.call(request).map(|answer| answer.unwrap_or_else(|never| match never {}));
+        async move { access::admit(&app, discard_the_rest(&app, request), answer).await }.boxed()
+    })
 }
 
 fn router(app: App) -> Router {
@@ -105,7 +119,7 @@ fn router(app: App) -> Router {
             .route("/shop", get(routes::shop::folder))
             .route("/", get(routes::shop::root));
     }
-    let answering = router
+    router
         .fallback(
             |uri: axum::http::Uri| async move { Problem::not_found(format!("there is nothing at {}", uri.path())) },
         )
@@ -117,13 +131,7 @@ fn router(app: App) -> Router {
             )
         })
         .layer(middleware::from_fn_with_state(parameters, around_route))
-        .with_state(app.clone());
-    Router::new().fallback_service(answering).layer(middleware::from_fn_with_state(app, around_router))
-}
-
-/// Around everything that answers, the choice of the route included. One layer: each costs a request several allocations.
-async fn around_router(State(app): State<App>, request: Request, next: Next) -> Response {
-    access::admit(&app, discard_the_rest(&app, request), next).await
+        .with_state(app)
 }
 
 /// Around each route, the choice of the method included.

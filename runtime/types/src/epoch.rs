@@ -12,7 +12,10 @@ pub struct Epoch(pub [u8; 16]);
 
 impl fmt::Display for Epoch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        // In each answer to a producer, so it is not written byte by byte.
+        let mut digits = [0; 32];
+        hex::encode_to_slice(self.0, &mut digits).map_err(|_| fmt::Error)?;
+        f.write_str(std::str::from_utf8(&digits).map_err(|_| fmt::Error)?)
     }
 }
 
@@ -91,5 +94,6 @@ mod tests {
         assert_eq!(found, [one, one, two, two, three, three]);
         assert_eq!((epochs.first(), epochs.current()), (one, three));
         assert!(epochs.hold(one) && epochs.hold(two) && !epochs.hold(Epoch([9; 16])));
+        assert_eq!(Epoch([0x0f; 16]).to_string(), "0f".repeat(16));
     }
 }

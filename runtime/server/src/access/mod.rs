@@ -1,5 +1,5 @@
 //! Which requests are answered at all: those for a host of this server, from its own pages, from allowed ones, or from no
-//! page. The outermost layer of every route.
+//! page. Around every route.
 //!
 //! A page of another site reaches this server through its visitor's browser in two ways. By DNS rebinding its own name leads
 //! here: then the `Host` is foreign. Or it sends requests to one of this server's names: then the `Origin` is foreign. Knows
@@ -16,7 +16,6 @@ use std::net::IpAddr;
 use axum::{
     extract::Request,
     http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header},
-    middleware::Next,
     response::{IntoResponse, Response},
 };
 use ipnet::IpNet;
@@ -74,22 +73,25 @@ enum Site {
 }
 
 /// Answers a request as the rules say.
-pub async fn admit(app: &App, request: Request, next: Next) -> Response {
+pub async fn admit<A>(app: &App, request: Request, answer: impl FnOnce(Request) -> A) -> Response
+where
+    A: Future<Output = Response>,
+{
     let public = Public::of(request.uri().path());
     let is_preflight = cors::is_preflight(request.method(), request.headers());
     let mut response = match app.options.access.judge(&request, public) {
         Verdict::Serve => {
             let mut request = request;
             request.extensions_mut().insert(OwnPage);
-            next.run(request).await
+            answer(request).await
         }
         Verdict::ServeAnyone => {
-            let mut response = next.run(request).await;
+            let mut response = answer(request).await;
             cors::allow_anyone(&mut response);
             response
         }
         Verdict::ServeAllowed(origin) => {
-            let mut response = next.run(request).await;
+            let mut response = answer(request).await;
             cors::allow(&mut response, origin);
             response
         }

@@ -42,15 +42,23 @@ impl Mode {
     }
 
     fn of_json(content_type: &str) -> Result<Self, Problem> {
+        // As most producers write it: there is nothing to parse.
+        if let Some(mode) = Self::of_essence(content_type) {
+            return Ok(mode);
+        }
         let media_type = MediaType::parse(content_type).ok_or_else(|| unsupported(content_type))?;
-        let mode = match media_type.essence() {
-            "application/cloudevents+json" => Self::Structured,
-            "application/cloudevents-batch+json" => Self::Batch,
-            _ => return Err(unsupported(content_type)),
-        };
+        let mode = Self::of_essence(media_type.essence()).ok_or_else(|| unsupported(content_type))?;
         match media_type.charset() {
             Some(charset) if !charset.eq_ignore_ascii_case("utf-8") => Err(Problem::bad_charset(charset)),
             _ => Ok(mode),
+        }
+    }
+
+    fn of_essence(essence: &str) -> Option<Self> {
+        match essence {
+            "application/cloudevents+json" => Some(Self::Structured),
+            "application/cloudevents-batch+json" => Some(Self::Batch),
+            _ => None,
         }
     }
 

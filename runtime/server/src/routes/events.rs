@@ -13,7 +13,7 @@ use weirgate_engine::{Ingested, RefusedLabels, StoredEvent};
 use weirgate_types::{DeliveryId, Event, HandlerName, Position, RawEvent};
 
 use super::{
-    answers::answer,
+    answers::{JSON, answer, encoded},
     binary_mode::BinaryMode,
     document::Bytes,
     lists::{ListSlot, PAGE_BYTES_MAX},
@@ -99,9 +99,9 @@ pub async fn post(State(app): State<App>, name: Result<ForHandler, Problem>, req
     counted(&app, accepted)
 }
 
-fn counted(app: &App, accepted: Result<(StatusCode, axum::Json<Accepted>), Problem>) -> Response {
-    match accepted {
-        Ok(accepted) => accepted.into_response(),
+fn counted(app: &App, accepted: Result<Accepted, Problem>) -> Response {
+    match accepted.and_then(|accepted| encoded(&accepted)) {
+        Ok(json) => (StatusCode::ACCEPTED, [(header::CONTENT_TYPE, JSON)], json).into_response(),
         Err(problem) => {
             let labels = RefusedLabels { reason: problem.code.clone() };
             app.engine.metrics().events_refused.get_or_create(&labels).inc();
@@ -110,11 +110,7 @@ fn counted(app: &App, accepted: Result<(StatusCode, axum::Json<Accepted>), Probl
     }
 }
 
-async fn accept(
-    app: &App,
-    request: Request,
-    to: Option<HandlerName>,
-) -> Result<(StatusCode, axum::Json<Accepted>), Problem> {
+async fn accept(app: &App, request: Request, to: Option<HandlerName>) -> Result<Accepted, Problem> {
     // Refused here, the body is not asked for.
     let mode = Mode::of(request.headers())?;
     let Payload { bytes, held } = Payload::from_request(request, app).await?;
@@ -123,7 +119,7 @@ async fn accept(
     let events = app.parsers.run(held.bytes(), parse).await?;
     let ingested = app.engine.ingest(events, to, Some(held)).await?;
     let events = ingested.into_iter().map(AcceptedEvent::from).collect();
-    Ok((StatusCode::ACCEPTED, axum::Json(Accepted { epoch: app.engine.epoch().to_string(), events })))
+    Ok(Accepted { epoch: app.engine.epoch().to_string(), events })
 }
 
 impl From<Ingested> for AcceptedEvent {

@@ -20,15 +20,21 @@ use crate::{Problem, app::App};
 const ESCAPED: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':').remove(b'@');
 
+const PATH: &str = "/v1/status";
+
 /// The URL of a subject's status, which each client sends as it is: a path, or, where the subject's parts are no parts of a
 /// path, a query.
 pub fn url(subject: &str) -> String {
-    let parts: Vec<_> = subject.split('/').collect();
-    if parts.iter().any(|part| ["", ".", ".."].contains(part)) {
+    if subject.split('/').any(|part| ["", ".", ".."].contains(&part)) {
         return format!("/v1/status?subject={}", utf8_percent_encode(subject, ESCAPED));
     }
-    let parts: Vec<_> = parts.into_iter().map(|part| utf8_percent_encode(part, ESCAPED).to_string()).collect();
-    format!("/v1/status/{}", parts.join("/"))
+    let mut url = String::with_capacity(PATH.len() + subject.len());
+    url.push_str(PATH);
+    for part in subject.split('/') {
+        url.push('/');
+        url.extend(utf8_percent_encode(part, ESCAPED));
+    }
+    url
 }
 
 /// Read a subject's status, for any subject: also one with empty parts or dots between its slashes.

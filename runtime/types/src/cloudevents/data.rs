@@ -23,7 +23,7 @@ impl RawEvent {
                 self.say_bytes(&data);
                 Ok(data)
             }
-            (Some(json), None) => self.data_from_json(&json),
+            (Some(json), None) => self.data_from_json(json),
         }
     }
 
@@ -35,9 +35,9 @@ impl RawEvent {
     }
 
     /// JSON data is kept as written; for other content types a JSON string holds the text, and `null` means absent.
-    fn data_from_json(&self, json: &RawValue) -> Result<Vec<u8>, EventError> {
+    fn data_from_json(&self, json: Box<RawValue>) -> Result<Vec<u8>, EventError> {
         let content_type = self.datacontenttype.as_deref().filter(|content_type| !is_json(content_type));
-        let Some(content_type) = content_type else { return Ok(json.get().as_bytes().to_vec()) };
+        let Some(content_type) = content_type else { return Ok(String::from(Box::<str>::from(json)).into_bytes()) };
         match json.get() {
             "null" => Ok(Vec::new()),
             string if string.starts_with('"') => {
@@ -94,9 +94,9 @@ pub(super) fn check(event: &Event, limits: &EventLimits) -> Result<(), EventErro
 
 /// JSON is UTF-8 (RFC 8259, 8.1), so another charset is not what the data is in, or the data is no JSON.
 fn check_charset(event: &Event) -> Result<(), EventError> {
-    let text = std::str::from_utf8(&event.data).unwrap_or_default();
+    let is_other = |media_type: MediaType| !media_type.takes(std::str::from_utf8(&event.data).unwrap_or_default());
     match &event.data_content_type {
-        Some(content_type) if MediaType::parse(content_type).is_some_and(|media_type| !media_type.takes(text)) => {
+        Some(content_type) if MediaType::parse(content_type).is_some_and(is_other) => {
             let problem =
                 format!("is {content_type:?}, but JSON is written in UTF-8 (RFC 8259); name charset=utf-8 or none");
             Err(bad("datacontenttype", problem))
