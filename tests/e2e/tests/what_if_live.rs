@@ -79,6 +79,30 @@ async fn a_replay_is_followed_from_its_request_to_its_application() {
     assert_eq!((&gone["code"], &gone["replay"]), (&json!("unknown-replay"), &Value::Null), "{gone:#}");
 }
 
+/// Nothing else happens on the connection that would make the server look.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_step_of_a_followed_replay_reaches_a_quiet_connection() {
+    let server = fixed_too_late(Setup::new()).await;
+    let client = &server.client;
+    let asked = client.what_if(&json!({ "handler": "activation" })).await;
+    let id = asked["id"].as_str().expect("an id");
+    let mut connections = Vec::new();
+    for _ in 0..10 {
+        let mut live = Live::connect(&server.url("")).await;
+        follow(&mut live, id).await;
+        until(&mut live, id, "ready").await;
+        connections.push(live);
+    }
+    client.about_replay(id, "approve", &json!({ "plan": asked["found"]["plan"] })).await.ok();
+    for live in &mut connections {
+        until(live, id, "approved").await;
+    }
+    client.about_replay(id, "apply", &json!({})).await;
+    for live in &mut connections {
+        until(live, id, "applied").await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pages_of_other_origins_follow_statuses_but_no_replays() {
     let server = fixed_too_late(Setup::new().env("WEIRGATE__LIVE__ORIGINS", ALLOWED)).await;

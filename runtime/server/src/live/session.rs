@@ -167,12 +167,17 @@ impl Session {
         if rare.stopped.as_mut().poll(context).is_ready() {
             return Poll::Ready(Err(Close::going_away().into()));
         }
-        let due = self.due_at(is_idle);
+        let now = Instant::now();
+        let due = self.due_at(is_idle, now);
+        // An alarm for what is due already would be set again each time that it rings.
+        if due <= now {
+            return Poll::Ready(self.send_due(is_idle, now));
+        }
         if rare.alarm.is_elapsed() || rare.alarm.deadline() > due {
             rare.alarm.as_mut().reset(due);
         }
         if rare.alarm.as_mut().poll(context).is_ready() {
-            return Poll::Ready(self.send_due(is_idle));
+            return Poll::Ready(self.send_due(is_idle, Instant::now()));
         }
         if !is_idle && let Poll::Ready(written) = self.writer.poll_write(context) {
             self.timers.wrote(Instant::now());
@@ -187,9 +192,9 @@ impl Session {
     }
 
     /// When something is due next.
-    fn due_at(&self, is_idle: bool) -> Instant {
+    fn due_at(&self, is_idle: bool, now: Instant) -> Instant {
         let due = self.timers.next(is_idle);
-        if self.follows.is_waiting() { due.min(self.follows.next(Instant::now())) } else { due }
+        if self.follows.is_waiting() { due.min(self.follows.next(now)) } else { due }
     }
 
     fn receive(&mut self, received: Result<Received, Ended>) -> Result<(), End> {
@@ -212,8 +217,7 @@ impl Session {
         self.pings.push_back(ping);
     }
 
-    fn send_due(&mut self, is_idle: bool) -> Result<(), End> {
-        let now = Instant::now();
+    fn send_due(&mut self, is_idle: bool, now: Instant) -> Result<(), End> {
         if self.follows.is_waiting() && now >= self.follows.next(now) {
             self.follows.look(now);
         }
