@@ -182,7 +182,13 @@ impl Writer {
         let projection = self.durability.projection_mut();
         let other = projection.replay_under_way(handler)?.filter(|other| Some(*other) != replay);
         let Some(other) = other else { return Ok(()) };
-        let state = projection.replay(other)?.map_or(ReplayState::Applying, |row| row.state);
+        let row = projection.replay(other)?;
+        let is_waiting = row.as_ref().is_some_and(|row| row.state == ReplayState::Approved);
+        // An approval that is over, because another version was deployed since, stands in no one's way.
+        if is_waiting && row.as_ref().is_some_and(|row| self.check_approval(other, row).is_err()) {
+            return Ok(());
+        }
+        let state = row.map_or(ReplayState::Applying, |row| row.state);
         Err(Refusal::ReplayUnderWay { handler: handler.clone(), replay: other, state })
     }
 

@@ -255,8 +255,10 @@ impl ReplayItem {
 /// The row tells of a replay or of its undo: of what was approved last.
 fn state(id: PlanId, row: &ReplayRow, known: Option<&Known>) -> &'static str {
     let state = if id.is_undo { row.state } else { row.state_of_application() };
+    // One that was withdrawn may be asked for again.
+    let is_asked_again = state == ReplayState::Cancelled && row.undo_requested.is_some();
     match state {
-        _ if id.is_undo && !row.undoes => computed(known),
+        _ if id.is_undo && (!row.undoes || is_asked_again) => computed(known),
         ReplayState::Requested => computed(known),
         state => state.word(),
     }
