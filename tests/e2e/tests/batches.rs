@@ -112,5 +112,5 @@ async fn a_candidate_without_batches_sees_the_earlier_deliveries_of_a_call() {
     client.redeploy(&counter, &digest).await.ok();
     let asked = client.ask("/v1/replays", &json!({ "handler": "counter" })).await.ok();
     let found = computed(client, id_of(&asked)).await["found"].clone();
-    assert_eq!((&found["executed"], &found["keys"]), (&json!(3), &json!(0)), "it counts to 7, too: {found:#}");
+    assert_eq!((&found["executed"], &found["values"]), (&json!(3), &json!(0)), "it counts to 7, too: {found:#}");
 }

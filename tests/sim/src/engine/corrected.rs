@@ -13,7 +13,7 @@ use super::{
     repaired::{Content, content},
 };
 use crate::{
-    Takes,
+    Order, Takes,
     checks::index_of,
     handlers::{self, Counts, Delivered, EMITTED, Handlers},
 };
@@ -54,6 +54,12 @@ struct Walk<'a> {
     withheld: BTreeSet<DeliveryId>,
     /// All events that are missing in the log, by when they were emitted.
     added: Vec<Event>,
+    /// Whether all keys of the receiver are one lane.
+    is_line: bool,
+    /// The receiver's deliveries that are open in the log, by lane.
+    open: BTreeMap<String, BTreeSet<Position>>,
+    /// Missing events that wait for those, each with the position up to which they come before it; in the order in which they came to wait.
+    waiting: Vec<(Position, Event)>,
     /// Replays whose repairs were undone, all of them.
     undone: BTreeSet<Position>,
     in_force: Option<Position>,
@@ -78,6 +84,9 @@ impl History<'_> {
             dropped: BTreeSet::new(),
             withheld: BTreeSet::new(),
             added: Vec::new(),
+            is_line: setting.is_some_and(|setting| matches!(setting.kind.order, Order::Handler)),
+            open: BTreeMap::new(),
+            waiting: Vec::new(),
             undone: self.undone(),
             in_force: None,
             is_from_beginning: setting.is_some_and(|setting| setting.from_beginning),
@@ -143,11 +152,13 @@ impl Walk<'_> {
             Record::Deployed(one) if one.handler == *self.receiver => {
                 let is_first = self.in_force.replace(position).is_none();
                 if is_first && self.is_from_beginning {
-                    self.added.clone().iter().for_each(|event| self.deliver_added(event));
+                    self.added.clone().into_iter().for_each(|event| self.deliver_added(event));
                 }
             }
             Record::Removed(one) if one.handler == *self.receiver => {
                 self.stands.clear();
+                self.open.clear();
+                self.waiting.clear();
                 self.in_force = None;
             }
             Record::Repaired(one) => self.repaired(history, position, one),
@@ -156,11 +167,22 @@ impl Walk<'_> {
             }
             _ => {}
         }
-        let mut added = Vec::new();
+        let (mut added, mut closed) = (Vec::new(), Vec::new());
+        if let Record::DeliveryDecided(one) = record
+            && one.delivery.handler == *self.receiver
+            && one.command.closes()
+        {
+            self.close(&one.key, one.delivery.position);
+        }
+        self.open(position, record);
         let mut at = position;
         for commit in record.commits() {
             let first = at.next();
             at = at.plus(commit.effects.emitted.len() as u64);
+            let is_closed = !matches!(commit.outcome, Outcome::Retry { .. } | Outcome::AwaitingCorrection { .. });
+            if is_closed && commit.handler == *self.receiver {
+                closed.push((commit.key.clone(), commit.event));
+            }
             if !matches!(commit.outcome, Outcome::Completed | Outcome::Withheld) {
                 continue;
             }
@@ -178,9 +200,51 @@ impl Walk<'_> {
                 stand.recorded = stand.recorded.with(&commit.effects.state);
             }
         }
+        closed.iter().for_each(|(key, event)| self.close(key, *event));
         for event in added {
-            self.deliver_added(&event);
-            self.added.push(event);
+            self.added.push(event.clone());
+            if self.is_behind(event.key(), at) {
+                self.waiting.push((at, event));
+            } else {
+                self.deliver_added(event);
+            }
+        }
+    }
+
+    /// The deliveries that a record opens.
+    fn open(&mut self, position: Position, record: &Record) {
+        let Some(in_force) = self.in_force.and_then(|version| self.deployments.get(&version)) else { return };
+        for (at, event) in record.events(position) {
+            let is_taken = match record.addressee() {
+                Some(addressee) if at == position => addressee == self.receiver,
+                _ => in_force.takes.takes(&event.r#type),
+            };
+            if is_taken {
+                let lane = if self.is_line { "" } else { event.key() };
+                self.open.entry(lane.to_owned()).or_default().insert(at);
+            }
+        }
+    }
+
+    /// Whether an event of a key has to wait for deliveries of events up to a position.
+    fn is_behind(&self, key: &str, through: Position) -> bool {
+        let lane = if self.is_line { "" } else { key };
+        self.open.get(lane).and_then(BTreeSet::first).is_some_and(|first| *first <= through)
+    }
+
+    /// A delivery of the receiver is closed, and with it those before it: what waited for them is delivered.
+    fn close(&mut self, key: &str, event: Position) {
+        let lane = if self.is_line { "" } else { key };
+        if let Some(open) = self.open.get_mut(lane) {
+            *open = open.split_off(&event.next());
+        }
+        let waiting = std::mem::take(&mut self.waiting);
+        for (through, event) in waiting {
+            if self.is_behind(event.key(), through) {
+                self.waiting.push((through, event));
+            } else {
+                self.deliver_added(event);
+            }
         }
     }
 
@@ -246,7 +310,7 @@ impl Walk<'_> {
         right.into_iter().filter(|event| left.contains(&content(event))).collect()
     }
 
-    fn deliver_added(&mut self, event: &Event) {
+    fn deliver_added(&mut self, event: Event) {
         if let Some(version) = self.in_force {
             self.deliver(event.key(), &event.r#type, (Position::ZERO, 0), version);
         }

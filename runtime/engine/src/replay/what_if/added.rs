@@ -1,6 +1,8 @@
 //! Events of the fork that the log does not hold, or that no delivery was opened for: they wait for their deliveries, in order.
 
-use weirgate_types::{Event, HandlerName, Position, Record};
+use std::sync::Arc;
+
+use weirgate_types::{DeliveryId, Event, HandlerName, Ordering, Position, Record};
 
 use super::{
     Progress,
@@ -24,6 +26,8 @@ pub struct Added {
     pub of: Position,
     /// Where its delivery would have been committed, and its causation depth.
     pub at: Position,
+    /// Deliveries of events up to here come before it.
+    pub behind: Position,
     pub depth: u32,
     /// Who emitted it; `None`: the log holds it, and only the candidate takes it.
     pub cause: Option<LaneId>,
@@ -55,7 +59,7 @@ impl Fork {
     pub(super) fn deliver_added(&mut self, walk: &mut Walk, progress: &dyn Progress) -> Result<(), ReplayError> {
         while let Some(added) = self.waiting.pop_front() {
             self.waiting_bytes = self.waiting_bytes.saturating_sub(added.bytes());
-            let Added { event, of, at, depth, cause, to } = added;
+            let Added { event, of, at, behind, depth, cause, to } = added;
             let is_for = |name: &HandlerName| to.as_ref().is_none_or(|to| to == name);
             let is_taken = |name: &HandlerName, in_force: &InForce| match (&cause, &self.candidate) {
                 // The log holds it.
@@ -66,8 +70,14 @@ impl Fork {
                 (Some(_), _) => in_force.interest.matches(&event.r#type, &event.source),
             };
             let takers = self.in_force.iter().filter(|(name, one)| is_for(name) && is_taken(name, one));
-            let takers: Vec<(HandlerName, Position)> = takers.map(|(name, one)| (name.clone(), one.version)).collect();
-            for (handler, version) in takers {
+            let takers: Vec<(HandlerName, Arc<InForce>)> =
+                takers.map(|(name, one)| (name.clone(), Arc::clone(one))).collect();
+            for (handler, in_force) in takers {
+                let to = Some(handler.clone());
+                let waits = Added { event: event.clone(), of, at, behind, depth, cause: cause.clone(), to };
+                if self.behind.add(&handler, self.ordering(&handler, &in_force), waits).is_none() {
+                    continue;
+                }
                 progress.go_on(at, self.executed)?;
                 self.check_bytes(walk)?;
                 let candidate = self.candidate.as_ref().filter(|_| handler == self.request.handler);
@@ -79,8 +89,9 @@ impl Fork {
                 let ran = match candidate {
                     Some(candidate) => self.execute_added(walk, &delivered, &candidate.executable)?,
                     None => {
-                        let deployment = walk.deployment(version)?;
-                        let executable = deployment.executable.as_ref().ok_or(ReplayError::NoModule(version))?;
+                        let deployment = walk.deployment(in_force.version)?;
+                        let executable =
+                            deployment.executable.as_ref().ok_or(ReplayError::NoModule(in_force.version))?;
                         self.execute_added(walk, &delivered, executable)?
                     }
                 };
@@ -101,8 +112,49 @@ impl Fork {
         Ok(())
     }
 
+    /// How a handler's deliveries are ordered in the fork.
+    fn ordering(&self, handler: &HandlerName, in_force: &InForce) -> Ordering {
+        let candidate = self.candidate.as_ref().filter(|_| *handler == self.request.handler);
+        candidate.map_or(in_force.ordering, |candidate| candidate.ordering)
+    }
+
+    /// Deliveries that the log opens where events of the fork may come between them: those of the handler, and in a cascade of all.
+    fn opened(&mut self, position: Position, record: &Record) {
+        let takes_others = self.in_force.get(&self.request.handler).zip(self.candidate.as_ref());
+        let takes_others = takes_others.is_some_and(|(one, other)| one.subscriptions != other.subscriptions);
+        let is_cascade = self.cascade.is_some();
+        if !is_cascade && !takes_others {
+            return;
+        }
+        let addressee = record.addressee();
+        for (handler, in_force) in &self.in_force {
+            if !is_cascade && *handler != self.request.handler {
+                continue;
+            }
+            let ordering = self.ordering(handler, in_force);
+            for (at, event) in record.events(position) {
+                let is_taken = match addressee {
+                    Some(addressee) if at == position => addressee == handler,
+                    _ => in_force.interest.matches(&event.r#type, &event.source),
+                };
+                if is_taken {
+                    self.behind.opened(handler, ordering, (event.key(), at));
+                }
+            }
+        }
+    }
+
+    /// A delivery of the log is closed: events that wait behind it are delivered.
+    pub(super) fn closed(&mut self, delivery: &DeliveryId, key: &str, at: Position) -> Result<(), ReplayError> {
+        let Some(in_force) = self.in_force.get(&delivery.handler) else { return Ok(()) };
+        let ordering = self.ordering(&delivery.handler, in_force);
+        let released = self.behind.closed(&delivery.handler, ordering, (key, delivery.position, at));
+        released.into_iter().try_for_each(|added| self.add(added))
+    }
+
     /// Events that the candidate takes, and the version in force did not.
     pub(super) fn open(&mut self, position: Position, record: &Record) -> Result<(), ReplayError> {
+        self.opened(position, record);
         let in_force = self.in_force.get(&self.request.handler);
         let Some((in_force, candidate)) = in_force.zip(self.candidate.as_ref()) else { return Ok(()) };
         if in_force.subscriptions == candidate.subscriptions {
@@ -110,13 +162,6 @@ impl Fork {
         }
         let mut opened = Vec::new();
         let is_addressed = record.addressee().is_some();
-        let is_taken = |(at, event): &(Position, &Event)| match record.addressee() {
-            Some(addressee) if *at == position => *addressee == self.request.handler,
-            _ => in_force.interest.matches(&event.r#type, &event.source),
-        };
-        for (at, event) in record.events(position).filter(is_taken) {
-            self.behind.opened(candidate.ordering, event.key(), at);
-        }
         for (at, event) in record.events(position).filter(|(at, _)| !is_addressed || *at != position) {
             let is_new = !in_force.interest.matches(&event.r#type, &event.source)
                 && candidate.interest.matches(&event.r#type, &event.source);
@@ -136,17 +181,12 @@ impl Fork {
             if self.request.selection.takes(facts) {
                 self.selected.insert(&lane);
                 let depth = record.depth_at(at.0.saturating_sub(position.0));
-                opened.push(Added { event: event.clone(), of: at, at, depth, cause: None, to: None });
+                let (event, behind) = (event.clone(), at.before());
+                opened.push(Added { event, of: at, at, behind, depth, cause: None, to: None });
             } else {
                 self.left_out.insert(&lane);
             }
         }
-        let ordering = candidate.ordering;
-        for added in opened {
-            if let Some(added) = self.behind.add(ordering, added) {
-                self.add(added)?;
-            }
-        }
-        Ok(())
+        opened.into_iter().try_for_each(|added| self.add(added))
     }
 }

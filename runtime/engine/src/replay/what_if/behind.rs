@@ -1,78 +1,98 @@
-//! Events that only the candidate takes, behind the deliveries of their key that are open in the log: a key's deliveries have an order. Pure.
+//! Events that only the fork delivers, behind the deliveries of their key that are open in the log: a key's deliveries have an order. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use weirgate_types::{Ordering, Position};
+use weirgate_types::{HandlerName, Ordering, Position};
 
-use super::added::Added;
+use super::{added::Added, run::LaneId};
 
 /// See the module documentation.
 #[derive(Debug, Default)]
 pub struct Behind {
-    /// Open deliveries of the handler, by key: the positions of their events.
-    open: BTreeMap<String, BTreeSet<Position>>,
-    waiting: BTreeMap<String, Vec<Added>>,
+    /// Open deliveries by what is ordered: the positions of their events.
+    open: BTreeMap<LaneId, BTreeSet<Position>>,
+    waiting: BTreeMap<LaneId, Vec<Added>>,
     bytes: usize,
 }
 
-/// What is ordered: a key, or all keys.
-fn lane(ordering: Ordering, key: &str) -> Option<&str> {
+/// What is ordered at a handler: a key, or all keys.
+fn lane(handler: &HandlerName, ordering: Ordering, key: &str) -> Option<LaneId> {
     match ordering {
-        Ordering::Key => Some(key),
-        Ordering::Handler => Some(""),
+        Ordering::Key => Some((handler.clone(), key.to_owned())),
+        Ordering::Handler => Some((handler.clone(), String::new())),
         Ordering::None => None,
     }
 }
 
+/// What an entry of a lane takes beside its items, in bytes, about.
+fn entry_bytes(lane: &LaneId) -> usize {
+    lane.1.len().saturating_add(2 * size_of::<(LaneId, BTreeSet<Position>)>())
+}
+
 impl Behind {
     /// A delivery is opened in the log.
-    pub fn opened(&mut self, ordering: Ordering, key: &str, event: Position) {
-        let Some(lane) = lane(ordering, key) else { return };
-        if !self.open.contains_key(lane) {
-            self.open.insert(lane.to_owned(), BTreeSet::new());
-            self.bytes =
-                self.bytes.saturating_add(lane.len()).saturating_add(2 * size_of::<(String, BTreeSet<Position>)>());
+    pub fn opened(&mut self, handler: &HandlerName, ordering: Ordering, (key, event): (&str, Position)) {
+        let Some(lane) = lane(handler, ordering, key) else { return };
+        if !self.open.contains_key(&lane) {
+            self.bytes = self.bytes.saturating_add(entry_bytes(&lane));
         }
-        if self.open.get_mut(lane).is_some_and(|open| open.insert(event)) {
+        if self.open.entry(lane).or_default().insert(event) {
             self.bytes = self.bytes.saturating_add(2 * size_of::<Position>());
         }
     }
 
     /// An event that no delivery is open before, which is delivered at once. Others wait.
-    pub fn add(&mut self, ordering: Ordering, added: Added) -> Option<Added> {
-        let Some(lane) = lane(ordering, added.event.key()) else { return Some(added) };
-        let is_first = self.open.get(lane).and_then(BTreeSet::first).is_none_or(|first| *first > added.of);
+    pub fn add(&mut self, handler: &HandlerName, ordering: Ordering, added: Added) -> Option<Added> {
+        let Some(lane) = lane(handler, ordering, added.event.key()) else { return Some(added) };
+        let is_first = self.open.get(&lane).and_then(BTreeSet::first).is_none_or(|first| *first > added.behind);
         if is_first {
             return Some(added);
         }
         self.bytes = self.bytes.saturating_add(added.bytes());
-        self.waiting.entry(lane.to_owned()).or_default().push(added);
+        self.waiting.entry(lane).or_default().push(added);
         None
     }
 
     /// A delivery is closed by the record `at`, and with it all before it, which it would have waited for. The events that waited for these.
-    pub fn closed(&mut self, ordering: Ordering, key: &str, (event, at): (Position, Position)) -> Vec<Added> {
-        let Some(lane) = lane(ordering, key) else { return Vec::new() };
-        let Some(open) = self.open.get_mut(lane) else { return Vec::new() };
+    pub fn closed(
+        &mut self,
+        handler: &HandlerName,
+        ordering: Ordering,
+        (key, event, at): (&str, Position, Position),
+    ) -> Vec<Added> {
+        let Some(lane) = lane(handler, ordering, key) else { return Vec::new() };
+        let Some(open) = self.open.get_mut(&lane) else { return Vec::new() };
         let left = open.split_off(&event.next());
         self.bytes = self.bytes.saturating_sub(open.len().saturating_mul(2 * size_of::<Position>()));
         *open = left;
         let first = open.first().copied();
         if open.is_empty() {
-            self.open.remove(lane);
-            self.bytes =
-                self.bytes.saturating_sub(lane.len()).saturating_sub(2 * size_of::<(String, BTreeSet<Position>)>());
+            self.open.remove(&lane);
+            self.bytes = self.bytes.saturating_sub(entry_bytes(&lane));
         }
-        let Some(mut waiting) = self.waiting.remove(lane) else { return Vec::new() };
-        let left = waiting.split_off(waiting.partition_point(|added| first.is_none_or(|first| added.of < first)));
+        let Some(mut waiting) = self.waiting.remove(&lane) else { return Vec::new() };
+        let left = waiting.split_off(waiting.partition_point(|added| first.is_none_or(|first| added.behind < first)));
         if !left.is_empty() {
-            self.waiting.insert(lane.to_owned(), left);
+            self.waiting.insert(lane, left);
         }
         self.bytes = waiting.iter().map(Added::bytes).fold(self.bytes, usize::saturating_sub);
         waiting.into_iter().map(|added| Added { at, ..added }).collect()
     }
 
+    /// The handler was removed: none of its deliveries is closed any more.
+    pub fn removed(&mut self, handler: &HandlerName) {
+        self.waiting.retain(|(of, _), _| of != handler);
+        self.open.retain(|(of, _), _| of != handler);
+        let open = self
+            .open
+            .iter()
+            .map(|(lane, open)| entry_bytes(lane).saturating_add(open.len().saturating_mul(2 * size_of::<Position>())));
+        let waiting = self.waiting.values().flatten().map(Added::bytes);
+        self.bytes = open.chain(waiting).fold(0, usize::saturating_add);
+    }
+
     /// What it takes in memory, about.
+    #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -85,6 +105,10 @@ mod tests {
     use weirgate_types::Event;
 
     use super::*;
+
+    fn handler(name: &str) -> HandlerName {
+        name.parse().expect("a name")
+    }
 
     fn added(of: u64, key: &str) -> Added {
         let event = Event {
@@ -99,34 +123,40 @@ mod tests {
             implied_key: None,
             data: Vec::new(),
         };
-        Added { event, of: Position(of), at: Position(of), depth: 0, cause: None, to: None }
+        let (of, depth, cause, to) = (Position(of), 0, None, None);
+        Added { event, of, at: of, behind: of.before(), depth, cause, to }
     }
 
     fn released(behind: &mut Behind, ordering: Ordering, key: &str, event: u64, at: u64) -> Vec<(u64, u64)> {
-        let released = behind.closed(ordering, key, (Position(event), Position(at)));
+        let released = behind.closed(&handler("h"), ordering, (key, Position(event), Position(at)));
         released.into_iter().map(|added| (added.of.0, added.at.0)).collect()
     }
 
     #[test]
     fn an_event_waits_for_what_is_open_before_it_and_for_nothing_else() {
-        let mut behind = Behind::default();
+        let (mut behind, h) = (Behind::default(), handler("h"));
         let key = Ordering::Key;
         for event in [3, 5] {
-            behind.opened(key, "a", Position(event));
+            behind.opened(&h, key, ("a", Position(event)));
         }
-        assert!(behind.add(key, added(2, "a")).is_some() && behind.add(key, added(4, "b")).is_some());
-        assert!(behind.add(Ordering::None, added(4, "a")).is_some());
-        assert!(behind.add(key, added(4, "a")).is_none() && behind.add(key, added(6, "a")).is_none());
+        assert!(behind.add(&h, key, added(2, "a")).is_some() && behind.add(&h, key, added(4, "b")).is_some());
+        assert!(behind.add(&h, Ordering::None, added(4, "a")).is_some());
+        assert!(behind.add(&handler("g"), key, added(4, "a")).is_some(), "of another handler");
+        assert!(behind.add(&h, key, added(4, "a")).is_none() && behind.add(&h, key, added(6, "a")).is_none());
         assert_eq!(released(&mut behind, key, "b", 3, 8), []);
         assert_eq!(released(&mut behind, key, "a", 3, 9), [(4, 9)]);
         assert_eq!(released(&mut behind, key, "a", 5, 10), [(6, 10)]);
         assert_eq!((behind.bytes(), released(&mut behind, key, "a", 5, 11)), (0, vec![]));
         // What a decision closed, and no commit did, is closed by the next one at the latest.
         for event in [1, 2] {
-            behind.opened(Ordering::Handler, "a", Position(event));
+            behind.opened(&h, Ordering::Handler, ("a", Position(event)));
         }
-        assert!(behind.add(Ordering::Handler, added(3, "b")).is_none(), "of another key");
+        assert!(behind.add(&h, Ordering::Handler, added(3, "b")).is_none(), "of another key");
         assert_eq!(released(&mut behind, Ordering::Handler, "c", 2, 9), [(3, 9)]);
         assert_eq!(behind.bytes(), 0);
+        behind.opened(&h, key, ("a", Position(3)));
+        assert!(behind.add(&h, key, added(4, "a")).is_none());
+        behind.removed(&h);
+        assert_eq!((behind.bytes(), released(&mut behind, key, "a", 3, 9)), (0, vec![]));
     }
 }

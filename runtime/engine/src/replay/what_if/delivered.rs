@@ -131,7 +131,7 @@ impl<'a> Delivered<'a> {
 }
 
 /// How a commit closed its delivery.
-fn closed(commit: &Commit) -> Option<Closed> {
+pub fn closed(commit: &Commit) -> Option<Closed> {
     match &commit.outcome {
         Outcome::Completed | Outcome::Withheld => Some(Closed::Completed),
         Outcome::DeadLettered { .. } => Some(Closed::DeadLettered),

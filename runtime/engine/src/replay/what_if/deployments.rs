@@ -7,7 +7,7 @@ use std::{
 };
 
 use weirgate_history::Look;
-use weirgate_types::{Deployed, HandlerName, Interest, Manifest, Position, Record, Start, Subscription};
+use weirgate_types::{Deployed, HandlerName, Interest, Manifest, Ordering, Position, Record, Start, Subscription};
 
 use crate::{StorageError, replay::ReplayError};
 
@@ -24,6 +24,7 @@ pub struct InForce {
     pub interest: Interest,
     pub subscriptions: Vec<Subscription>,
     pub state_version: u32,
+    pub ordering: Ordering,
     /// Whether it begins with the first event of the log.
     pub begins: bool,
 }
@@ -99,6 +100,7 @@ impl Deployments {
             interest,
             subscriptions: manifest.subscriptions,
             state_version,
+            ordering: manifest.ordering,
             begins,
         });
         let manifests = &mut self.known().manifests;

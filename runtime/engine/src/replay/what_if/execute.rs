@@ -7,7 +7,7 @@ use weirgate_types::{Commit, Correction, FIRST_STATE_VERSION, Position, RUNTIME_
 
 use super::{
     calls::{Asking, ForkCalls, UnmadeCall},
-    delivered::{Answers, Delivered, Ran},
+    delivered::{Answers, Delivered, Ran, closed},
     earlier::Earlier,
     notes::Examined,
     request::{Closed, Facts},
@@ -45,7 +45,13 @@ impl Fork {
         let commits = call.iter().zip(&stored).map(|(ended, stored)| commit_of(ended, stored.as_ref()));
         let commits = commits.collect::<Result<Vec<_>, _>>()?;
         if !commits.iter().flatten().any(|commit| self.matters(commit)) {
-            commits.iter().flatten().for_each(|commit| walk.committed(commit));
+            for (ended, commit) in call.iter().zip(&commits) {
+                let Some((commit, at)) = commit.zip(ended.commit) else { continue };
+                if closed(commit).is_some() {
+                    self.closed(&ended.begun.delivery, &commit.key, at)?;
+                }
+                walk.committed(commit);
+            }
             return Ok(());
         }
         let events = call.iter().zip(&commits).map(|(ended, commit)| match commit {

@@ -226,7 +226,8 @@ impl Fork {
         let added = pairs.added.iter().filter(|_| self.cascade.is_some());
         for event in added.filter_map(|index| fork.emitted.get(*index)).collect::<Vec<_>>() {
             let (event, depth) = (event.clone(), delivered.depth.saturating_add(1));
-            self.add(Added { event, of: delivered.at, at: delivered.at, depth, cause: Some(lane.clone()), to: None })?;
+            let (of, at, behind) = (delivered.at, delivered.at, walk.end());
+            self.add(Added { event, of, at, behind, depth, cause: Some(lane.clone()), to: None })?;
         }
         if !examined.is_same() {
             self.keep(lane, examined)?;
@@ -300,13 +301,6 @@ impl Fork {
         self.keep(lane, examined)
     }
 
-    /// A delivery of the log is closed: events that wait behind it are delivered.
-    pub(super) fn closed(&mut self, delivery: &DeliveryId, key: &str, at: Position) -> Result<(), ReplayError> {
-        let ordering = self.candidate.as_ref().map(|candidate| candidate.ordering);
-        let Some(ordering) = ordering.filter(|_| delivery.handler == self.request.handler) else { return Ok(()) };
-        self.behind.closed(ordering, key, (delivery.position, at)).into_iter().try_for_each(|added| self.add(added))
-    }
-
     /// A timer that the fork has not set does not fire there.
     fn fired(&mut self, position: Position, TimerId { handler, key, name }: &TimerId) -> Result<(), ReplayError> {
         let lane = (handler.clone(), key.clone());
@@ -353,6 +347,7 @@ impl Fork {
             Record::Deployed(deployed) => self.deployed(position, deployed)?,
             Record::Removed(removed) => {
                 self.in_force.remove(&removed.handler);
+                self.behind.removed(&removed.handler);
                 self.examined.retain(|(handler, _), _| *handler != removed.handler);
                 self.bytes = self.examined.iter().map(|(lane, one)| held_bytes(lane, one)).fold(0, u64::saturating_add);
             }

@@ -61,6 +61,8 @@ struct Held {
     bytes: usize,
     /// The last record whose writes are in it.
     through: Position,
+    /// Whether the commits of the present record were taken.
+    is_taken: bool,
 }
 
 /// What is known of the records of handlers and keys that were asked for.
@@ -108,6 +110,7 @@ impl Walk {
     pub fn go_to(&mut self, position: Position, record: &Arc<Record>) -> Vec<EndedCall> {
         let stored = StoredRecord { first: position, record: Arc::clone(record) };
         self.at = Some(stored.clone());
+        self.states.get_mut().is_taken = false;
         if stored.record.events(position).next().is_some() {
             let bytes = record.encoded_size();
             self.recent_bytes = self.recent_bytes.saturating_add(bytes);
@@ -147,6 +150,7 @@ impl Walk {
     /// A commit of a call that ended has been taken.
     pub fn committed(&self, commit: &Commit) {
         let mut states = self.states.borrow_mut();
+        states.is_taken = true;
         if !states.lanes.is_empty() && !commit.effects.state.is_empty() {
             states.apply(&lane_of(commit), &commit.effects);
         }
@@ -192,14 +196,17 @@ impl Walk {
         (at_ms, at_ms)
     }
 
-    /// A handler's state for a key, as the log has it before the present record.
+    /// A handler's state for a key, as the log has it before the present record, or with that once its commits were taken.
     pub fn state(&self, lane: &LaneId) -> Result<Arc<KeyState>, ReplayError> {
         let mut states = self.states.borrow_mut();
         if let Some(held) = states.lanes.get(lane) {
             return Ok(Arc::clone(held));
         }
-        let before = self.at.as_ref().map_or(states.through, |at| at.first.before());
-        let state = Arc::new(self.look.state_at(&lane.0, &lane.1, before)?);
+        let through = match &self.at {
+            Some(at) => until(at, lane, states.is_taken).before(),
+            None => states.through,
+        };
+        let state = Arc::new(self.look.state_at(&lane.0, &lane.1, through)?);
         if states.bytes > STATES_BYTES_MAX {
             (states.lanes, states.bytes) = (HashMap::new(), 0);
         }
@@ -213,12 +220,25 @@ impl Walk {
         if self.state(lane)?.is_empty() {
             return Ok(None);
         }
-        self.last_of(lane, &Wrote::StateVersion, self.at(), |_, record| record.state_version_of(&lane.0, &lane.1))
+        self.last_of(lane, &Wrote::StateVersion, self.until(lane), |_, record| {
+            record.state_version_of(&lane.0, &lane.1)
+        })
     }
 
     /// The position of the present record.
     pub(super) fn at(&self) -> Position {
         self.at.as_ref().map_or(Position::ZERO, |at| at.first)
+    }
+
+    /// The position before which the log is looked at for a key.
+    fn until(&self, lane: &LaneId) -> Position {
+        let is_taken = self.states.borrow().is_taken;
+        self.at.as_ref().map_or(Position::ZERO, |at| until(at, lane, is_taken))
+    }
+
+    /// The position of the last event in it.
+    pub(super) fn end(&self) -> Position {
+        self.at.as_ref().map_or(Position::ZERO, |at| at.first.plus(at.record.width()).before())
     }
 
     /// What is found in the last record of a handler and key before a position that wrote it.
@@ -264,7 +284,7 @@ impl Walk {
     /// fired since.
     pub fn timer(&self, lane: &LaneId, name: &str) -> Result<Option<TimerSetting>, ReplayError> {
         let (handler, key) = lane;
-        let set = self.last_of(lane, &Wrote::Timer(name.to_owned()), self.at(), |_, record| {
+        let set = self.last_of(lane, &Wrote::Timer(name.to_owned()), self.until(lane), |_, record| {
             if let Record::Fired { timer, .. } = record
                 && (timer.handler == *handler && timer.key == *key && timer.name == name)
             {
@@ -365,6 +385,12 @@ impl ReadState for HeldState {
         let names = self.0.range(prefix.to_owned()..).map(|(name, _)| name);
         Ok(names.take_while(|name| name.starts_with(prefix)).take(limit).cloned().collect())
     }
+}
+
+/// The position before which the log is looked at for a key: that of a record, or behind it where its commits of the key were taken.
+fn until(at: &StoredRecord, (handler, key): &LaneId, is_taken: bool) -> Position {
+    let is_its = |commit: &Commit| commit.handler == *handler && commit.key == *key;
+    if is_taken && at.record.commits().iter().any(is_its) { at.first.next() } else { at.first }
 }
 
 fn lane_of(commit: &Commit) -> (HandlerName, String) {

@@ -20,7 +20,7 @@ use weirgate_types::{Digest, Effects, Event, Position, Record, Repaired, ReplayR
 
 use super::*;
 use stands::Now;
-use world::{ALL, CANDIDATE, Chance, Handler, REPORTS, TOTALS, World, manifest, name, totals};
+use world::{ALL, CANDIDATE, Chance, Handler, REPORTS, TOTALS, World, event, manifest, name, totals};
 
 fn request() -> WhatIf {
     let candidate = Candidate { module: CANDIDATE, manifest: manifest(TOTALS, "number"), version: None };
@@ -141,7 +141,15 @@ fn append_as(
     let effects = Effects {
         state: plan.state,
         status: plan.status,
-        emitted: plan.emitted.into_iter().map(|planned| planned.event).collect(),
+        emitted: plan
+            .emitted
+            .into_iter()
+            .map(|planned| {
+                let mut event = planned.event;
+                event.extensions.insert("replayid".into(), replay.to_string().into());
+                event
+            })
+            .collect(),
         ..Effects::default()
     };
     let mut repaired = Repaired {
@@ -250,5 +258,37 @@ fn an_event_that_only_the_candidate_takes_is_delivered_in_its_place() {
             .flatten()
             .map(|value| String::from_utf8_lossy(&value).into_owned());
         assert_eq!(value.as_deref(), stands, "{numbers:?}");
+    }
+}
+
+/// What that emits comes to its receivers in its place, too.
+#[test]
+fn an_event_that_only_the_fork_emits_is_delivered_behind_what_is_open_before_it() {
+    let echo: Handler = Arc::new(|item, _| {
+        let n = String::from_utf8_lossy(&item.event.data).parse().expect("a number");
+        let id = format!("{}/1", item.delivery.position);
+        Effects { emitted: vec![event(id, "/handlers/totals", "total", item.event.key(), n)], ..Effects::default() }
+    });
+    let listing: Handler = Arc::new(|item, state| {
+        let mut list = state.get("list").expect("the state").unwrap_or_default();
+        list.extend_from_slice(&item.event.data);
+        let state = vec![StateWrite { name: "list".into(), value: Some(list) }];
+        Effects { state, ..Effects::default() }
+    });
+    let manifest = manifest(TOTALS, r#"number","other"#);
+    let candidate = Candidate { module: Digest([0; 32]), manifest, version: None };
+    let request = WhatIf { runs: Runs::Candidate(candidate), ..request() };
+    let of = |handler: &str| (name(handler), "k".to_owned());
+    for (numbers, list) in [
+        (&[("number", 1), ("other", 2), ("number", 3)][..], "123"),
+        (&[("other", 1), ("number", 2), ("number", 3), ("other", 4)], "1234"),
+        (&[("number", 1), ("number", 2), ("other", 3), ("other", 4), ("number", 5)], "12345"),
+    ] {
+        let mut lived = World::without_reports(Arc::clone(&echo));
+        lived.deploy(REPORTS, "total", Arc::clone(&listing));
+        lived.accept_together("k", numbers);
+        let found = lived.examine_as(&request, &echo, Some(&BTreeSet::from([of(TOTALS)])));
+        let report = found.get(&of(REPORTS)).and_then(|examined| examined.lane.state().get("list").cloned().flatten());
+        assert_eq!(report.as_deref(), Some(list.as_bytes()), "{numbers:?}");
     }
 }
