@@ -189,7 +189,7 @@ impl Emissions {
     }
 
     /// An event that the log holds, and the fork may not.
-    fn recorded(&mut self, emission: Emission) {
+    pub fn recorded(&mut self, emission: Emission) {
         self.take(emission, |surplus| (&mut surplus.fork, &mut surplus.recorded));
     }
 

@@ -211,6 +211,11 @@ impl Lane {
         self.emissions.compensated(emission);
     }
 
+    /// The repair that has handed it over is taken back.
+    pub fn no_longer_compensated(&mut self, emission: Emission) {
+        self.emissions.recorded(emission);
+    }
+
     /// The same by a repair that is in the fork, too.
     pub fn compensated_in_both(&mut self, event: &Event) {
         self.emissions.compensated_in_both(event);

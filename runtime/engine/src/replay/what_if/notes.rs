@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
-use weirgate_types::{Effects, HandlerName, KeyRepaired, Position, Repaired, StatusWrite};
+use weirgate_types::{Effects, Event, HandlerName, KeyRepaired, Position, Repaired, StatusWrite};
 
 use super::{
     calls::{AnsweredCall, UnansweredCall, UnmadeCall},
@@ -226,6 +226,24 @@ impl Examined {
             self.lane.compensated_in_both(&emission.event);
         }
         self.settle_rest(handed_over);
+    }
+
+    /// A repair that is not in the fork has handed events over: what was emitted by one that was undone stands in the log without that, and in the
+    /// fork not at all.
+    ///
+    /// # Errors
+    /// That of `is_undone`.
+    pub fn no_longer_settled<E>(
+        &mut self,
+        handed_over: &KeyRepaired,
+        is_undone: impl Fn(&Event) -> Result<bool, E>,
+    ) -> Result<(), E> {
+        for emission in compensated(handed_over) {
+            if is_undone(&emission.event)? {
+                self.lane.no_longer_compensated(emission);
+            }
+        }
+        Ok(())
     }
 
     fn settle_rest(&mut self, handed_over: &KeyRepaired) {

@@ -5,7 +5,7 @@ use std::{
     hash::{BuildHasher, RandomState},
 };
 
-use weirgate_types::{Effects, KeyRepaired, Position, Repaired};
+use weirgate_types::{Effects, Event, KeyRepaired, Position, Repaired};
 
 use super::{
     lane::Both,
@@ -208,7 +208,13 @@ impl Fork {
         match (handed_over(repaired), &self.request.runs) {
             (Some(handed_over), Runs::Candidate(_)) if !is_undone => examined.settle(&handed_over),
             // Its handler would not have been asked to compensate it; of a repair that was undone, that was undone too.
-            (Some(_), _) => self.substitutes.insert(position, Substitute { event: None, cause: lane.clone() }),
+            (Some(handed_over), runs) => {
+                if matches!(runs, Runs::Without(_)) {
+                    let is_undone = |event: &Event| emitted_by_undone(walk, event);
+                    examined.no_longer_settled(&handed_over, is_undone)?;
+                }
+                self.substitutes.insert(position, Substitute { event: None, cause: lane.clone() });
+            }
             // What it has appended is not handed over with what comes now.
             (None, Runs::Candidate(_)) => {
                 examined.notes.is_handed_over_in_part |= !repaired.effects.emitted.is_empty() && !is_undone;
@@ -237,4 +243,10 @@ impl Fork {
 /// What a repair has handed over to its handler.
 fn handed_over(repaired: &Repaired) -> Option<KeyRepaired> {
     KeyRepaired::from_data(&repaired.corrected.as_ref()?.data).ok()
+}
+
+/// Whether an event was emitted by a repair that was undone since.
+fn emitted_by_undone(walk: &Walk, event: &Event) -> Result<bool, ReplayError> {
+    let replay = event.extensions.get("replayid").and_then(|value| value.as_str().parse().ok());
+    replay.map_or(Ok(false), |replay| Ok(walk.asked(Position(replay))?.is_undone))
 }

@@ -125,7 +125,7 @@ impl Selection {
             }
         }
         for pattern in &self.types {
-            weirgate_types::check_types("a pattern of `types`", pattern).map_err(|error| error.to_string())?;
+            weirgate_types::check_types("a pattern", pattern).map_err(|error| format!("`types`: {error}"))?;
         }
         if self.read_state.as_ref().is_some_and(String::is_empty) {
             return Err("`read_state` is empty: no value of the state has an empty name".into());
