@@ -170,7 +170,7 @@ pub struct StatusWrite {
 }
 
 impl StatusWrite {
-    /// Whether both say the same to whoever reads them: JSON in another order does.
+    /// Whether both say the same: JSON in another order does.
     #[must_use]
     pub fn says(&self, other: &Self) -> bool {
         let canonical = |data: &Option<String>| json::canonical(data.as_deref()?, json::DEPTH_MAX).ok();

@@ -332,7 +332,7 @@ async fn what_cannot_be_asked_is_refused() {
         let answer = client.get(&at("plan")).await;
         if answer.status == 200 { Ok(answer.json) } else { Err(answer.text) }
     });
-    assert_eq!(looked_at.await["digest"], *plan);
+    assert_eq!(looked_at.await["plan"], *plan);
     assert_eq!(replay(client, id_of(&asked)).await["state"], "cancelled");
     client.ask(&at("approve"), &json!({ "plan": plan })).await.is_problem(409, "replay-state");
     client.ask(&at("cancel"), &json!({})).await.is_problem(409, "replay-state");

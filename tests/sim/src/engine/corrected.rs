@@ -152,7 +152,7 @@ impl Walk<'_> {
             Record::Deployed(one) if one.handler == *self.receiver => {
                 let is_first = self.in_force.replace(position).is_none();
                 if is_first && self.is_from_beginning {
-                    self.added.clone().into_iter().for_each(|event| self.deliver_added(event));
+                    self.added.clone().iter().for_each(|event| self.deliver_added(event));
                 }
             }
             Record::Removed(one) if one.handler == *self.receiver => {
@@ -200,13 +200,15 @@ impl Walk<'_> {
                 stand.recorded = stand.recorded.with(&commit.effects.state);
             }
         }
-        closed.iter().for_each(|(key, event)| self.close(key, *event));
+        for (key, event) in &closed {
+            self.close(key, *event);
+        }
         for event in added {
             self.added.push(event.clone());
             if self.is_behind(event.key(), at) {
                 self.waiting.push((at, event));
             } else {
-                self.deliver_added(event);
+                self.deliver_added(&event);
             }
         }
     }
@@ -243,7 +245,7 @@ impl Walk<'_> {
             if self.is_behind(event.key(), through) {
                 self.waiting.push((through, event));
             } else {
-                self.deliver_added(event);
+                self.deliver_added(&event);
             }
         }
     }
@@ -310,7 +312,7 @@ impl Walk<'_> {
         right.into_iter().filter(|event| left.contains(&content(event))).collect()
     }
 
-    fn deliver_added(&mut self, event: Event) {
+    fn deliver_added(&mut self, event: &Event) {
         if let Some(version) = self.in_force {
             self.deliver(event.key(), &event.r#type, (Position::ZERO, 0), version);
         }

@@ -2,7 +2,7 @@
 
 use weirgate_engine::Moment;
 use weirgate_types::{
-    BreakerChanged, Commit, DeliveryCommand, DeliveryDecided, DeliveryId, Event, Mode, ModeChanged, Position,
+    BreakerChanged, Commit, DeliveryCommand, DeliveryDecided, DeliveryId, Deployed, Event, Mode, ModeChanged, Position,
     RUNTIME_TYPES, Record, Repaired, ReplayEnd, StateWrite, StepResult, Stepped, TimerWrite,
 };
 
@@ -65,12 +65,7 @@ fn what(key: &str, moment: &Moment<'_>) -> Vec<What> {
             correction: refused.correction.0,
             reason: refused.reason.clone(),
         }),
-        Record::Deployed(deployed) => What::Deployed(DeployedEntry {
-            handler: deployed.handler.to_string(),
-            digest: deployed.digest.to_string(),
-            actor: deployed.actor.clone(),
-            reason: deployed.reason.clone(),
-        }),
+        Record::Deployed(one) => deployment(one),
         Record::ModeChanged(changed) => mode(changed),
         Record::Removed(removed) => What::ModeChanged(ModeEntry {
             handler: removed.handler.to_string(),
@@ -93,6 +88,15 @@ fn what(key: &str, moment: &Moment<'_>) -> Vec<What> {
         | Record::RepairsRefused(_) => return replay(position, record).into_iter().collect(),
     };
     vec![one]
+}
+
+fn deployment(deployed: &Deployed) -> What {
+    What::Deployed(DeployedEntry {
+        handler: deployed.handler.to_string(),
+        digest: deployed.digest.to_string(),
+        actor: deployed.actor.clone(),
+        reason: deployed.reason.clone(),
+    })
 }
 
 fn event(record: &Record, first: Position, position: Position) -> Option<What> {

