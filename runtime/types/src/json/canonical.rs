@@ -1,4 +1,4 @@
-//! One text for all that say the same.
+//! The canonical form of a JSON text, so that equal values have equal texts.
 
 use std::collections::BTreeMap;
 

@@ -60,6 +60,10 @@ impl Behind {
         ordering: Ordering,
         (key, event, at): (&str, Position, Position),
     ) -> Vec<Added> {
+        // Called for each commit; what waits, waits for something open.
+        if self.open.is_empty() {
+            return Vec::new();
+        }
         let Some(lane) = lane(handler, ordering, key) else { return Vec::new() };
         let Some(open) = self.open.get_mut(&lane) else { return Vec::new() };
         let left = open.split_off(&event.next());
