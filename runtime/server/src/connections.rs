@@ -50,8 +50,8 @@ const UNSENT_BYTES_MAX: u32 = 128 * 1024;
 const BACKOFF: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
 
-/// Answers a request. Boxed, so that an idle connection holds none of it.
-pub type Answering = Arc<dyn Fn(Request) -> BoxFuture<'static, Response> + Send + Sync>;
+/// Answers a request of a peer. Boxed, so that an idle connection holds none of it.
+pub type Answering = Arc<dyn Fn(Request, Peer) -> BoxFuture<'static, Response> + Send + Sync>;
 
 /// The limits of connections.
 #[derive(Debug, Clone, Copy)]
@@ -225,16 +225,12 @@ async fn run(
     }
 }
 
-/// Answers requests, each with the peer's address.
+/// Answers requests with the peer's address, which is no extension: the first one of a request costs it a map.
 fn of_peer(
     answering: Answering,
     peer: Peer,
 ) -> impl Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> {
-    service_fn(move |request: Request<Incoming>| {
-        let mut request = request.map(Body::new);
-        request.extensions_mut().insert(peer);
-        answering(request).map(Ok::<_, Infallible>)
-    })
+    service_fn(move |request: Request<Incoming>| answering(request.map(Body::new), peer).map(Ok::<_, Infallible>))
 }
 
 /// Answers one request with 503, and closes the connection.

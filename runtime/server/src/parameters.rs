@@ -1,7 +1,10 @@
 //! Which query parameters each endpoint takes, by the OpenAPI document: so that the document is complete, and a misspelt
 //! parameter does not look like one that was heeded.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use axum::http::Method;
 use utoipa::openapi::{
@@ -14,16 +17,19 @@ use crate::Problem;
 /// The shop's files: parameters are for the pages themselves.
 const FILES: &str = "/shop/";
 
-/// See the module documentation.
-pub struct Parameters(BTreeMap<(String, &'static str), BTreeSet<String>>);
+/// See the module documentation. By method, then by path.
+pub struct Parameters(BTreeMap<&'static str, BTreeMap<String, BTreeSet<String>>>);
 
 impl Parameters {
     pub fn new(document: &Document) -> Self {
         let checked = document.paths.paths.iter().filter(|(path, _)| !path.starts_with(FILES));
-        let described = checked.flat_map(|(path, item)| {
-            operations(item).map(|(method, operation)| ((path.clone(), method), names(operation)))
-        });
-        Self(described.collect())
+        let mut described = BTreeMap::<_, BTreeMap<_, _>>::new();
+        for (path, item) in checked {
+            for (method, operation) in operations(item) {
+                described.entry(method).or_default().insert(path.clone(), names(operation));
+            }
+        }
+        Self(described)
     }
 
     /// The parameters of an endpoint; `path` is that of its route. `None` if it is not known here.
@@ -33,7 +39,8 @@ impl Parameters {
             method => OPERATIONS.iter().copied().find(|known| *known == method)?,
         };
         // axum's notation for "the rest of the path" differs from OpenAPI's.
-        self.0.get(&(path.replace("{*", "{"), method))
+        let path = if path.contains("{*") { Cow::Owned(path.replace("{*", "{")) } else { Cow::Borrowed(path) };
+        self.0.get(method)?.get(&*path)
     }
 }
 

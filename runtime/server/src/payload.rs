@@ -88,6 +88,8 @@ impl Reading {
     pub async fn next(&mut self, app: &App) -> Result<Option<Bytes>, Problem> {
         let idle_until = Instant::now() + self.idle_max;
         let next = tokio::select! {
+            // In this order, since waiting for the stop takes a lock that all connections share.
+            biased;
             next = timeout_at(idle_until.min(self.deadline), self.stream.next()) => next,
             () = app.stopped() => return Err(stopping()),
         };

@@ -1,30 +1,28 @@
 //! What is refused before a route sees it, and errors of the libraries around the routes as problems.
 
+use std::collections::BTreeSet;
+
 use axum::{
-    extract::{MatchedPath, Request},
+    extract::Request,
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 
-use crate::{
-    Problem,
-    parameters::{Parameters, check},
-};
+use crate::{Problem, parameters::check};
 
 /// Maximum length of a request's target: path and query, in bytes. A head that is larger than its own limit is refused by
 /// the HTTP library.
 const TARGET_BYTES_MAX: usize = 32 * 1024;
 
-/// The refusal of what no route takes: a target that is too long, parameters that the endpoint does not have, an encoded body.
-pub fn refusal(parameters: &Parameters, request: &Request) -> Option<Response> {
+/// The refusal of what no route takes: a target that is too long, other parameters than the endpoint's (`None` where there is no
+/// endpoint), an encoded body.
+pub fn refusal(known: Option<&BTreeSet<String>>, request: &Request) -> Option<Response> {
     let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
     if target > TARGET_BYTES_MAX {
         let detail = format!("the path and the query are {target} bytes long; the maximum is {TARGET_BYTES_MAX}");
         return Some(Problem::new(StatusCode::URI_TOO_LONG, "target-too-long", detail).into_response());
     }
-    let path = request.extensions().get::<MatchedPath>();
-    let known = path.and_then(|path| parameters.of(path.as_str(), request.method()))?;
-    if let Err(problem) = check(request.uri().query().unwrap_or_default(), known) {
+    if let Err(problem) = check(request.uri().query().unwrap_or_default(), known?) {
         return Some(problem.into_response());
     }
     if is_encoded(request.headers()) {

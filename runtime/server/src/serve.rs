@@ -4,7 +4,7 @@ use std::{future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use axum::{
     Extension, Router,
-    extract::{Request, State},
+    extract::{MatchedPath, Request, State},
     http::{HeaderValue, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
@@ -18,6 +18,7 @@ use tokio::{
     sync::{Semaphore, watch},
 };
 use tower_http::{services::fs::ServeFileSystemResponseBody, set_header::SetResponseHeader};
+use utoipa::openapi::OpenApi as Document;
 use weirgate_engine::{Clock, Handle};
 
 use crate::{
@@ -89,21 +90,32 @@ async fn collect_modules(engine: Handle, interval: Duration) {
 }
 
 /// What is around everything that answers, the choice of the route included. No layer of a router: each costs a request several
-/// allocations.
+/// allocations, and the router itself some twenty, so requests that publish events go past it.
 fn answering(app: App) -> Answering {
-    let router = TowerToHyperService::new(router(app.clone()));
-    Arc::new(move |request| {
-        let (app, router) = (app.clone(), router.clone());
-        let answer =
-            move |request: Request| router.call(request).map(|answer| answer.unwrap_or_else(|never| match never {}));
-        async move { access::admit(&app, discard_the_rest(&app, request), answer).await }.boxed()
+    let (api, document) = routes::api(app.options.shop.is_some());
+    let parameters = Arc::new(Parameters::new(&document));
+    let router = TowerToHyperService::new(router(app.clone(), api, &document, Arc::clone(&parameters)));
+    Arc::new(move |request, peer| {
+        let (app, router, parameters) = (app.clone(), router.clone(), Arc::clone(&parameters));
+        let to = app.clone();
+        let answer = async move |request: Request| match routes::is_publishing(&request) {
+            true => publishing(to, &parameters, request).await,
+            false => router.call(request).await.unwrap_or_else(|never| match never {}),
+        };
+        async move { access::admit(&app, peer, discard_the_rest(&app, request), answer).await }.boxed()
     })
 }
 
-fn router(app: App) -> Router {
-    let (api, document) = routes::api(app.options.shop.is_some());
-    let parameters = Arc::new(Parameters::new(&document));
-    let encoded = Extension(routes::document::Encoded::of(&document));
+/// What the router does with such a request, `around_route` included.
+async fn publishing(app: App, parameters: &Parameters, request: Request) -> Response {
+    match refusal(parameters.of(routes::PUBLISH, request.method()), &request) {
+        Some(refusal) => refusal,
+        None => guarded(routes::publish(State(app), request)).await,
+    }
+}
+
+fn router(app: App, api: Router<App>, document: &Document, parameters: Arc<Parameters>) -> Router {
+    let encoded = Extension(routes::document::Encoded::of(document));
     let mut router = api.route("/openapi.json", get(routes::document::read).layer(encoded));
     if app.options.shop.is_none() {
         router = router.route("/", get(routes::root::read));
@@ -136,11 +148,17 @@ fn router(app: App) -> Router {
 
 /// Around each route, the choice of the method included.
 async fn around_route(State(parameters): State<Arc<Parameters>>, request: Request, next: Next) -> Response {
-    if let Some(refusal) = refusal(&parameters, &request) {
-        return refusal;
+    let path = request.extensions().get::<MatchedPath>();
+    let known = path.and_then(|path| parameters.of(path.as_str(), request.method()));
+    match refusal(known, &request) {
+        Some(refusal) => refusal,
+        None => guarded(next.run(request)).await,
     }
-    // After a panic nothing of the request is used.
-    let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+}
+
+/// After a panic nothing of the request is used.
+async fn guarded(answer: impl Future<Output = Response>) -> Response {
+    let answer = AssertUnwindSafe(answer).catch_unwind().await;
     answer.map_or_else(|_| internal().into_response(), as_problem)
 }
 

@@ -73,16 +73,19 @@ enum Site {
 }
 
 /// Answers a request as the rules say.
-pub async fn admit<A>(app: &App, request: Request, answer: impl FnOnce(Request) -> A) -> Response
+pub async fn admit<A>(app: &App, peer: Peer, request: Request, answer: impl FnOnce(Request) -> A) -> Response
 where
     A: Future<Output = Response>,
 {
     let public = Public::of(request.uri().path());
     let is_preflight = cors::is_preflight(request.method(), request.headers());
-    let mut response = match app.options.access.judge(&request, public) {
+    let mut response = match app.options.access.judge(&request, peer, public) {
         Verdict::Serve => {
             let mut request = request;
-            request.extensions_mut().insert(OwnPage);
+            // The live stream alone asks for it.
+            if public == Some(Public::Status) {
+                request.extensions_mut().insert(OwnPage);
+            }
             answer(request).await
         }
         Verdict::ServeAnyone => {
@@ -108,9 +111,9 @@ where
 }
 
 impl Access {
-    fn judge<B>(&self, request: &axum::http::Request<B>, public: Option<Public>) -> Verdict {
+    fn judge<B>(&self, request: &axum::http::Request<B>, peer: Peer, public: Option<Public>) -> Verdict {
         let (method, headers) = (request.method(), request.headers());
-        let seen = match self.seen_by_browser(request) {
+        let seen = match self.seen_by_browser(request, peer) {
             Ok(seen) => seen,
             Err(problem) => return Verdict::Refuse(problem),
         };
@@ -133,13 +136,16 @@ impl Access {
     }
 
     /// The host and the scheme of the request as the browser sent it, if they are this server's.
-    fn seen_by_browser<B>(&self, request: &axum::http::Request<B>) -> Result<(Authority, Option<Scheme>), Problem> {
+    fn seen_by_browser<B>(
+        &self,
+        request: &axum::http::Request<B>,
+        Peer(peer): Peer,
+    ) -> Result<(Authority, Option<Scheme>), Problem> {
         // The connection's own host is checked even where a proxy names another one: a page whose own name leads here can
         // send the proxy's headers too.
         let direct = self.known(host_of(request.uri(), request.headers())?)?;
-        let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
-        let read = |peer| forwarded::read(request.headers(), peer, &self.proxies).map_err(malformed);
-        let Forwarded { host, scheme } = peer.map(read).transpose()?.unwrap_or_default();
+        let forwarded = forwarded::read(request.headers(), peer, &self.proxies).map_err(malformed)?;
+        let Forwarded { host, scheme } = forwarded;
         Ok((host.map(|host| self.known(host)).transpose()?.unwrap_or(direct), scheme))
     }
 

@@ -18,10 +18,9 @@ fn judge(request: &str, peer: &str, headers: &[(&str, &str)]) -> String {
     for (name, value) in headers {
         builder = builder.header(*name, *value);
     }
-    let mut request = builder.body(()).expect("a request");
-    request.extensions_mut().insert(Peer(peer.parse().expect("an address")));
-    let path = request.uri().path().to_owned();
-    match access().judge(&request, Public::of(&path)) {
+    let request = builder.body(()).expect("a request");
+    let peer = Peer(peer.parse().expect("an address"));
+    match access().judge(&request, peer, Public::of(request.uri().path())) {
         Verdict::Serve => "served".into(),
         Verdict::ServeAnyone => "served to anyone".into(),
         Verdict::ServeAllowed(_) => "allowed".into(),

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use axum::{
     extract::{FromRequest, Request, State},
-    http::{StatusCode, header},
+    http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
@@ -24,6 +24,8 @@ use super::{
 };
 use crate::{Problem, app::App, content::Mode, payload::Payload};
 
+/// The path of [`publish`].
+pub const PUBLISH: &str = "/v1/events";
 /// Maximum number of positions that one request scans for matching events.
 const LOOK_POSITIONS_MAX: u64 = 200_000;
 
@@ -101,13 +103,21 @@ pub async fn post(State(app): State<App>, name: Result<ForHandler, Problem>, req
 
 fn counted(app: &App, accepted: Result<Accepted, Problem>) -> Response {
     match accepted.and_then(|accepted| encoded(&accepted)) {
-        Ok(json) => (StatusCode::ACCEPTED, [(header::CONTENT_TYPE, JSON)], json).into_response(),
+        Ok(json) => accepted_as(json),
         Err(problem) => {
             let labels = RefusedLabels { reason: problem.code.clone() };
             app.engine.metrics().events_refused.get_or_create(&labels).inc();
             problem.into_response()
         }
     }
+}
+
+/// Made of no parts: each sets its headers in turn, by copies.
+fn accepted_as(json: Vec<u8>) -> Response {
+    let mut response = Response::new(json.into());
+    *response.status_mut() = StatusCode::ACCEPTED;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(JSON));
+    response
 }
 
 async fn accept(app: &App, request: Request, to: Option<HandlerName>) -> Result<Accepted, Problem> {

@@ -38,12 +38,13 @@ mod timeline;
 mod times;
 mod versions;
 
-use axum::Router;
+use axum::{Router, extract::Request, http::Method};
 use utoipa::{OpenApi, openapi::OpenApi as Document};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{Problem, app::App, live};
 pub use deployments::Growth;
+pub use events::{PUBLISH, publish};
 pub use replays::ReplayItem;
 
 #[derive(OpenApi)]
@@ -65,6 +66,11 @@ pub use replays::ReplayItem;
     components(schemas(Problem)),
 )]
 struct Api;
+
+/// Whether a request is one for [`publish`].
+pub fn is_publishing(request: &Request) -> bool {
+    request.method() == Method::POST && request.uri().path() == PUBLISH
+}
 
 /// All routes under `/v1`, and the description of all routes, of those for pages too.
 pub fn api(has_shop: bool) -> (Router<App>, Document) {
