@@ -27,12 +27,17 @@ impl Telemetry {
         // Without a reader of standard error the server continues: reporting that there would end a thread.
         let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(terminal);
         let lines = lines.log_internal_errors(false).with_filter(filter);
+        let lines = tracing_subscriber::registry().with(lines);
         let provider = exporter()?;
-        let spans = provider.as_ref().map(|provider| {
-            let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("weirgate"));
-            layer.with_filter(Targets::new().with_target("weirgate", tracing::Level::INFO))
-        });
-        tracing_subscriber::registry().with(lines).with(spans).try_init()?;
+        match &provider {
+            // No layer, rather than an absent one: that would make a span of each attempt, which none of the layers wants.
+            None => lines.try_init()?,
+            Some(provider) => {
+                let spans = tracing_opentelemetry::layer().with_tracer(provider.tracer("weirgate"));
+                let filter = Targets::new().with_target("weirgate", tracing::Level::INFO);
+                lines.with(spans.with_filter(filter)).try_init()?;
+            }
+        }
         Ok(Self(provider))
     }
 
