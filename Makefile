@@ -4,7 +4,8 @@
 demo: ; @tools/demo.sh
 test: ; @tools/test.sh
 # Put `weirgate` into /usr/local/bin; PREFIX and DESTDIR as usual: make install PREFIX=$HOME/.local
-install: ; @PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" tools/install.sh
+# PGO=1 builds it twice, the second time by a profile of the first: less CPU an event, see docs/performance.md.
+install: ; @PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" PGO="$(PGO)" tools/install.sh
 # Format, lints, unit tests and documentation: what to run before every commit.
 check: ; @tools/check.sh
 # Whether the simulator finds each seeded bug; see docs/simulation.md.

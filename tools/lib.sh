@@ -130,6 +130,52 @@ build_dist() {
   cargo build --profile dist --locked -p weirgate
 }
 
+# The same, guided by a profile: built with counters, put under the bench's loads, and built once more. Its path is in SERVER, in a
+# folder that is removed at the end.
+#
+# The file of counters is mapped, since the bench kills its servers and the compiling child opens no file. That excludes counts of values.
+# The build with counters is not optimised when it is linked, which takes minutes less; so the binary's own crate, which is little but the
+# command line, is counted otherwise than it is built.
+build_guided() {
+  need_wasm
+  local folder=$PWD/target/guided host profdata
+  host=$(rustc -vV | sed -n 's/^host: //p')
+  profdata=$(rustc --print target-libdir)/../bin/llvm-profdata
+  if ! [ -x "$profdata" ]; then
+    say "installing llvm-profdata (rustup component add llvm-tools)"
+    { have rustup && rustup component add llvm-tools >/dev/null 2>&1 && [ -x "$profdata" ]; } ||
+      die "PGO=1 needs llvm-profdata, and 'rustup component add llvm-tools' failed"
+  fi
+  # Counters of another name would not be found, and the loads run what is in target.
+  unset LLVM_PROFILE_FILE CARGO_BUILD_TARGET CARGO_TARGET_DIR CARGO_ENCODED_RUSTFLAGS
+  SERVER=$folder/$host/dist/weirgate
+  rm -rf "$folder"; mkdir -p "$folder"
+  trap 'rm -rf target/guided' EXIT
+  say "building Weirgate with counters (this takes some minutes)"
+  build_with "$host" "-Cprofile-generate=$folder/counters/%c"$'\x1f'-Cllvm-args=-runtime-counter-relocation -Copt-level=0
+  say "running the bench's loads on it"
+  build_bench_handler; cargo build --release --locked -p weirgate-bench
+  run_loads "$SERVER" >"$folder/loads" 2>&1 || { tail -n 5 "$folder/loads" >&2; die "the loads failed"; }
+  compgen -G "$folder/counters/*.profraw" >/dev/null || die "the build with counters has counted nothing"
+  "$profdata" merge -o "$folder/profile" "$folder"/counters/*.profraw
+  say "building Weirgate guided by the profile (this takes about ten minutes)"
+  build_with "$host" "-Cprofile-use=$folder/profile"$'\x1f'-Cllvm-args=-no-pgo-warn-mismatch
+}
+
+# build_with HOST FLAGS FLAG...: `dist` with these flags, the last ones for linking alone, which takes two processors (thin LTO). With
+# --target, what runs during the build does not get them. FLAGS are separated by the character 0x1f, since a path may have spaces.
+build_with() {
+  CARGO_ENCODED_RUSTFLAGS="$2"$'\x1f'-Cllvm-args=-disable-vp cargo rustc --profile dist --locked -p weirgate --bin weirgate --target "$1" \
+    --target-dir target/guided -- -Clto=thin "${@:3}"
+}
+
+run_loads() {
+  local bench=(target/release/weirgate-bench --weirgate "$1")
+  "${bench[@]}" orders --load closed-64,batch-256,open-200 --events 20000 --repeats 1 &&
+    "${bench[@]}" push --rounds 200 --keyed 5000 --idle 100 --repeats 1 &&
+    "${bench[@]}" replay --events 3000 --live 0
+}
+
 build_handlers() {
   say "building the order handlers"
   local args=(); for name in "${HANDLERS[@]}"; do args+=(-p "$name-handler"); done
