@@ -5,7 +5,7 @@ mod layout;
 pub mod moments;
 mod twins;
 
-use std::io::IsTerminal;
+use std::{borrow::Cow, io::IsTerminal};
 
 use anyhow::Result;
 use console::Term;
@@ -37,10 +37,18 @@ pub fn print_next_by(answer: &Node, command: &str) -> Result<()> {
     match answer.get("next").filter(|next| !next.is_null()) {
         Some(next) => {
             let next = next.as_str().unwrap_or_else(|| next.text().into());
-            output::line(&format!("there are more: {command}--after {next}"))
+            // What begins with a dash would be an option.
+            let separator = if next.starts_with('-') { '=' } else { ' ' };
+            output::line(&format!("there are more: {command}--after{separator}{}", quoted(&next)))
         }
         None => Ok(()),
     }
+}
+
+/// A word as a shell takes it. A key may have spaces and quotes.
+fn quoted(word: &str) -> Cow<'_, str> {
+    // None has a NUL, which is all that cannot be quoted.
+    shlex::try_quote(word).unwrap_or(Cow::Borrowed(word))
 }
 
 /// Prints a table with its titles.
