@@ -48,12 +48,16 @@ pub async fn run(server: &Server, output: Output, command: Diff) -> Result<()> {
     match key {
         Some(key) => of_key(server, output, &id, &key).await,
         None => {
+            let is_first = page.after.is_none();
             let answer = read(server, &id, subject, page).await?;
             if output == Output::Json {
                 return table::show(output, &answer);
             }
             let node = answer.node()?;
-            print(&node)?;
+            match is_first || !items(&node, "differences").is_empty() {
+                true => print(&node)?,
+                false => output::line("nothing differs behind that key")?,
+            }
             for note in &left_out {
                 output::note(note);
             }
@@ -106,6 +110,9 @@ async fn of_key(server: &Server, output: Output, id: &str, key: &str) -> Result<
         words::differences(lane).iter().try_for_each(|line| output::marked(line.mark, &line.text))?;
     }
     let plan = node.get("plan").map(words::plan).unwrap_or_default();
+    if items(&node, "handlers").is_empty() && plan.is_empty() {
+        return output::line(&format!("nothing differs for {key}"));
+    }
     output::line(if plan.is_empty() { "applying it appends nothing" } else { "what applying it appends" })?;
     plan.iter().try_for_each(|line| output::marked(line.mark, &line.text))
 }

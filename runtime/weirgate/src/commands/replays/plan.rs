@@ -32,7 +32,7 @@ pub struct Plan {
 pub async fn run(server: &Server, output: Output, command: Plan) -> Result<()> {
     let Plan { id, receiver, page } = command;
     let left_out = progress::found(server, &id).await?;
-    let plan = Pages { server, path: path(&["replays", &id, "plan"])? };
+    let plan = Pages { server, path: path(&["replays", &id, "plan"])?, is_undo: id.ends_with("-undo") };
     let is_whole = page.after.is_none() && page.limit.is_none();
     if output == Output::Text {
         for note in &left_out {
@@ -49,6 +49,7 @@ pub async fn run(server: &Server, output: Output, command: Plan) -> Result<()> {
 struct Pages<'a> {
     server: &'a Server,
     path: String,
+    is_undo: bool,
 }
 
 impl Pages<'_> {
@@ -74,7 +75,10 @@ impl Pages<'_> {
         let is_own = receiver.is_none();
         let (plan, receivers) = self.print_keys_of(receiver, None).await?;
         for receiver in receivers.into_iter().filter(|_| is_own) {
-            output::line(&format!("{receiver}, only if that is approved (--fold-again {receiver}):"))?;
+            output::line(&match self.is_undo {
+                true => format!("{receiver}, which was folded again:"),
+                false => format!("{receiver}, only if that is approved (--fold-again {receiver}):"),
+            })?;
             self.print_keys_of(Some(receiver), Some(&plan)).await?;
         }
         output::line(&format!("plan {plan}"))

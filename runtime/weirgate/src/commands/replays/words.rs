@@ -76,6 +76,11 @@ pub fn differences(lane: &Node) -> Vec<Marked> {
         marked(mark, format!("#{} {text}", number(step, "event")))
     }));
     lines.extend(more(lane, "path", "statuses"));
+    // What stands or is returned as it was recorded has no path.
+    let is_on_path = |subject: &str| list(lane, "path").iter().any(|step| word(step, "subject") == subject);
+    let beside = list(lane, "statuses").iter().filter(|item| !is_on_path(&word(item, "subject")));
+    lines.extend(beside.map(status));
+    lines.extend(more(lane, "statuses", "subjects"));
     let of_state = |value: &Node| {
         let name = format!("state {}", word(value, "name"));
         marked('~', change(&name, value.get("recorded"), value.get("fork")))
@@ -238,6 +243,7 @@ mod tests {
             "dropped":{"first":[4],"more":2},"outcomes":{"first":[{"event":5,"recorded":"dead-lettered"}],"more":0},
             "path":{"first":[{"event":7,"subject":"member/m","recorded":{"state":"registered","text":"Waits"},
                 "fork":{"state":"active","text":"Has a key"}}],"more":0},
+            "statuses":{"first":[{"subject":"member/m"},{"subject":"club","recorded":{"state":"open","text":"Open"}}],"more":0},
             "values":{"first":[{"name":"n","recorded":{"text":"1","is_cut":false,"bytes":1}}],"more":0},
             "events_added":{"first":[{"type":"key.created","key":"o","subject":"member/m",
                 "data":{"text":"{ \"n\": 1 }","is_cut":false,"bytes":10}}],"more":3},
@@ -250,6 +256,7 @@ mod tests {
             "  and 2 more deliveries",
             "~ #5 dead-lettered: completes",
             "~ #7 member/m: registered (Waits) -> active (Has a key)",
+            "- club: open (Open) -> none",
             "~ state n: 1 -> nothing",
             "+ event key.created for member/m {\"n\":1}",
             "  and 3 more events",
@@ -289,7 +296,7 @@ mod tests {
             let lists: Vec<_> = names.iter().map(|name| format!(r#""{name}":{{"first":[],"more":7}}"#)).collect();
             format!("{{{}}}", lists.join(","))
         };
-        let of_lane = ["opened", "dropped", "outcomes", "path", "values", "events_added", "events_removed"];
+        let of_lane = ["opened", "dropped", "outcomes", "path", "statuses", "values", "events_added", "events_removed"];
         let more = ["events_changed", "timers", "unanswered_calls", "unmade_calls", "made_calls"];
         let lane = lines(&cut(&[&of_lane[..], &more].concat()), differences);
         assert_eq!(lane.len(), of_lane.len() + more.len(), "{lane:?}");
