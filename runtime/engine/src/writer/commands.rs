@@ -239,8 +239,8 @@ impl Writer {
         let Some(view) = self.delivery.machine().handler(name) else { return Ok(()) };
         let (from, to) = (view.manifest.state_version, Manifest::from_record(&deployed.manifest)?.state_version);
         let in_force = self.delivery.deployed(name, view.version);
-        // A module that is not there may have migrated.
-        let is_migrating = || in_force.map_or(from > FIRST_STATE_VERSION, |deployed| deployed.module.migrates());
+        // Before the first version there was none; a module that is not there may have migrated.
+        let is_migrating = || from > FIRST_STATE_VERSION && in_force.is_none_or(|deployed| deployed.module.migrates());
         if to < from {
             return Err(Refusal::OlderState { handler: name.clone(), from, to });
         }
