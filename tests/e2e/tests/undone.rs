@@ -124,6 +124,33 @@ async fn a_repair_that_was_undone_does_not_come_back_with_the_undo_of_a_later_on
     );
 }
 
+/// The later one is undone first, and of one key alone: what it has written of that is gone, and what the earlier one has written comes back
+/// with neither of the undos that follow.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn repairs_are_undone_in_any_order_also_key_by_key() {
+    let server = Setup::new().start().await;
+    let client = &server.client;
+    let digest = client.deploy(&counter("A", 1), weirgate_guests::build("counter")).await["digest"].clone();
+    add(client, "a", "1", 28).await;
+    add(client, "b", "2", 28).await;
+    let texts = async || [text(client, "a").await, text(client, "b").await];
+    let in_version = |versions: [&str; 2]| versions.map(|version| json!(format!("28 in version {version}")));
+    client.redeploy(&counter("B", 1), &digest).await.ok();
+    let first = repair(client, "counter").await;
+    client.redeploy(&counter("C", 1), &digest).await.ok();
+    let second = repair(client, "counter").await;
+    let part = client.undo_replay(id_of(&second)).await;
+    let approval = json!({ "plan": part["found"]["plan"], "keys": ["a"] });
+    client.about_replay(id_of(&part), "approve", &approval).await.ok();
+    client.about_replay(id_of(&part), "apply", &json!({})).await.ok();
+    client.replay_is(id_of(&part), "undone-in-part").await;
+    assert_eq!(texts().await, in_version(["B", "C"]));
+    undo(client, &first).await;
+    assert_eq!(texts().await, in_version(["A", "C"]));
+    undo(client, &second).await;
+    assert_eq!(texts().await, in_version(["A", "A"]));
+}
+
 fn mender(source: Option<&str>) -> Value {
     let mut manifest = manifest("mender", &["mend.work", "mend.wait", "mend.cancel"]);
     if let Some(source) = source {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use weirgate_types::{HandlerName, Position, Record, Repaired};
+use weirgate_types::{HandlerName, KeyHasher, Position, Record, Repaired};
 use weirgate_views::Views;
 
 use super::{
@@ -128,16 +128,16 @@ impl Handle {
     }
 }
 
-/// The position behind which an undo looks: its replay, or an older one of the handler that was undone while it stood. Without it, that
-/// would come back.
-pub(super) fn undo_after(views: &Views, replay: Position, undone: &ReplayRow) -> Result<Position, StorageError> {
-    let (mut after, mut before) = (replay, replay);
+/// The position behind which an undo looks: its replay, or an older one of the handler of which something was undone while it stood. Without
+/// it, that would come back.
+pub(super) fn undo_after(views: &Views, own: Position, undone: &ReplayRow) -> Result<Position, StorageError> {
+    let (mut after, mut before) = (own, own);
     loop {
         let slice = rows(views, Some(before), SLICE)?;
         for (replay, value) in &slice {
             let row = ReplayRow::decode(value)?;
             let was_undone = row.state == ReplayState::Undone && row.ended_at_ms >= Some(undone.requested_at_ms);
-            if row.handler == undone.handler && was_undone {
+            if row.handler == undone.handler && (was_undone || row.last_undone > Some(own)) {
                 after = *replay;
             }
         }
@@ -160,11 +160,16 @@ fn rows(views: &Views, before: Option<Position>, limit: usize) -> Result<Vec<(Po
     rows.map(|(key, value)| Ok((replay(&key)?, value))).collect()
 }
 
-/// Whether the repairs of a replay were undone by a position, all of them.
-pub(crate) fn undone_in(views: Views) -> IsUndone {
-    Arc::new(move |replay, through| {
+/// Whether what a replay repaired of a handler and key was undone by a position: an undo may take some keys back first, and writes nothing
+/// for one that later repairs own.
+pub(crate) fn undone_in(views: Views, hasher: KeyHasher) -> IsUndone {
+    Arc::new(move |replay, (handler, key), through| {
         let row = views.get(&keys::replay(replay))?.map(|value| ReplayRow::decode(&value)).transpose()?;
-        Ok(row.is_some_and(|row| row.state == ReplayState::Undone && row.ended <= Some(through)))
+        if row.is_some_and(|row| row.state == ReplayState::Undone && row.ended <= Some(through)) {
+            return Ok(true);
+        }
+        let first = views.scan_keys(&keys::repairs_of_lane(replay, true, (handler, hasher.hash(key))), None, 1)?;
+        Ok(first.first().and_then(|row| keys::repair_of(row)).is_some_and(|first| first.position <= through))
     })
 }
 

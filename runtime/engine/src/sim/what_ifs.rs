@@ -222,7 +222,7 @@ impl Engine {
         let answers = Answers::new(sources, replay.id.replay, &replay.request.handler)?;
         let outside = Outer { answers, commands: self.commands.clone(), waits: Arc::clone(&replay.waits) };
         let (modules, outside) = (Arc::clone(&replay.modules), Arc::new(outside));
-        let is_undone = undone_in(self.views().clone());
+        let is_undone = undone_in(self.views().clone(), self.keys);
         let may_call = may_call(&replay.request, replay.is_applied && replay.choices.allow_calls);
         let (calls_left, deployments) = (None, Arc::default());
         Ok(Sources { look, modules, outside, may_call, calls_left, is_undone, deployments })

@@ -74,7 +74,7 @@ pub fn sources(shared: &Arc<Shared>, known: &Known, calls_allowed: bool) -> Resu
             Err(error) => return Err(error.into()),
             Ok(_) => {
                 let modules = Arc::clone(shared.modules.host()) as Arc<dyn Load>;
-                let is_undone = undone_in(shared.statuses.views.clone());
+                let is_undone = undone_in(shared.statuses.views.clone(), shared.keys);
                 let deployments = Arc::clone(&shared.what_ifs.deployments);
                 return Ok(Sources { look, modules, outside, may_call, calls_left: None, is_undone, deployments });
             }

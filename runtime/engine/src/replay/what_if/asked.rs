@@ -21,14 +21,13 @@ use crate::{StorageError, replay::ReplayError};
 /// How many positions are asked for at once.
 const PAGE: usize = 1_024;
 
-/// Whether a replay's repairs were undone by a position, all of them.
-pub type IsUndone = Arc<dyn Fn(Position, Position) -> Result<bool, StorageError> + Send + Sync>;
+/// Whether what a replay repaired of a handler and key was undone by a position: that alone, or all of its repairs.
+pub type IsUndone = Arc<dyn Fn(Position, &LaneId, Position) -> Result<bool, StorageError> + Send + Sync>;
 
 /// What is known of a replay that has repaired keys.
 pub struct Asked {
     /// `None`: the record of the request is lost.
     request: Option<(HandlerName, Selection)>,
-    pub is_undone: bool,
 }
 
 impl Asked {
@@ -57,6 +56,8 @@ pub struct AskedReplays {
 #[derive(Default)]
 struct Known {
     replays: HashMap<Position, Arc<Asked>>,
+    /// Whether what a replay repaired of a handler and key was undone.
+    undone: HashMap<(Position, LaneId), bool>,
     bytes: usize,
 }
 
@@ -73,7 +74,7 @@ impl AskedReplays {
     /// Lets go of what is known: it is read again where it is asked for.
     pub fn forget(&self) {
         let known = self.known.take();
-        self.is_forgotten.set(self.is_forgotten.get() || !known.replays.is_empty());
+        self.is_forgotten.set(self.is_forgotten.get() || !known.undone.is_empty());
     }
 
     /// Whether all that was answered would be answered the same as of another position.
@@ -82,8 +83,8 @@ impl AskedReplays {
     /// It cannot be read.
     pub fn would_be_the_same(&self, is_undone: &IsUndone, through: Position) -> Result<bool, StorageError> {
         let known = self.known.borrow();
-        for (replay, asked) in &known.replays {
-            if is_undone(*replay, through)? != asked.is_undone {
+        for ((replay, lane), was_undone) in &known.undone {
+            if is_undone(*replay, lane, through)? != *was_undone {
                 return Ok(false);
             }
         }
@@ -106,12 +107,23 @@ impl AskedReplays {
             }
             _ => None,
         };
-        let is_undone = (self.is_undone)(replay, self.through)?;
         let mut known = self.known.borrow_mut();
         let selected = request.as_ref().map_or(0, |(_, selection)| held_bytes(selection));
         known.bytes = known.bytes.saturating_add(selected).saturating_add(2 * size_of::<Asked>());
-        let asked = Asked { request, is_undone };
-        Ok(Arc::clone(known.replays.entry(replay).or_insert(Arc::new(asked))))
+        Ok(Arc::clone(known.replays.entry(replay).or_insert(Arc::new(Asked { request }))))
+    }
+
+    fn is_undone(&self, replay: Position, lane: &LaneId) -> Result<bool, ReplayError> {
+        let of_lane = (replay, lane.clone());
+        if let Some(known) = self.known.borrow().undone.get(&of_lane) {
+            return Ok(*known);
+        }
+        let is_undone = (self.is_undone)(replay, lane, self.through)?;
+        let mut known = self.known.borrow_mut();
+        known.bytes =
+            known.bytes.saturating_add(lane.1.len()).saturating_add(2 * size_of::<(Position, LaneId, bool)>());
+        known.undone.insert(of_lane, is_undone);
+        Ok(is_undone)
     }
 }
 
@@ -119,6 +131,11 @@ impl Walk {
     /// What is known of a replay that has repaired keys.
     pub fn asked(&self, replay: Position) -> Result<Arc<Asked>, ReplayError> {
         self.asked.of(replay, self.log())
+    }
+
+    /// Whether what a replay repaired of a handler and key was undone since.
+    pub fn is_undone(&self, replay: Position, lane: &LaneId) -> Result<bool, ReplayError> {
+        self.asked.is_undone(replay, lane)
     }
 
     /// The answers that a replay got for calls of a lane's deliveries before the present record.

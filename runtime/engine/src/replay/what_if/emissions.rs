@@ -66,6 +66,11 @@ pub struct Pairs {
     pub added: Vec<usize>,
 }
 
+/// The delivery that would have emitted an event that a replay appended.
+fn appended_for(event: &Event) -> Option<Position> {
+    Some(Position(event.extensions.get("replayof")?.as_str().parse().ok()?))
+}
+
 /// What receivers of an event act on: without identity, time and what the runtime adds.
 fn parts(event: &Event) -> [Option<&[u8]>; 6] {
     [
@@ -173,7 +178,8 @@ impl Emissions {
             let place = |offset: usize| both.first_emitted.plus(u64::try_from(offset).unwrap_or(u64::MAX));
             let at = after_first.map_or(both.at, place);
             if let Some(event) = recorded.get(index) {
-                let (delivery, depth, event) = (both.event, both.depth, (*event).clone());
+                let delivery = appended_for(event).unwrap_or(both.event);
+                let (depth, event) = (both.depth, (*event).clone());
                 self.recorded(Emission { delivery, index, at, depth, event });
             }
         }
@@ -233,19 +239,26 @@ impl Emissions {
     /// A repair has handed an event of the log over to its handler, which has compensated it: it stands no longer. Where the fork has it too, it
     /// is missing now.
     pub fn compensated(&mut self, emission: Emission) {
+        let digest = content(&emission.event);
+        if let Some(surplus) = self.surplus.get_mut(&digest)
+            && let Some(index) = surplus.recorded.iter().position(|one| one.at == emission.at)
+        {
+            // Others of its content may stand.
+            let compensated = surplus.recorded.remove(index);
+            self.bytes = compensated.map_or(self.bytes, |one| self.bytes.saturating_sub(held_bytes(&*one)));
+            if surplus.recorded.is_empty() && surplus.fork.is_empty() {
+                self.surplus.remove(&digest);
+            }
+            return;
+        }
         self.fork(emission);
     }
 
-    /// A repair that is in the fork, too, has handed an event over: one that only the log has is compensated there already.
-    pub fn compensated_in_both(&mut self, event: &Event) {
-        let digest = content(event);
-        let Some(surplus) = self.surplus.get_mut(&digest) else { return };
-        if let Some(compensated) = surplus.recorded.pop_front() {
-            self.bytes = self.bytes.saturating_sub(held_bytes(&*compensated));
-        }
-        if surplus.recorded.is_empty() && surplus.fork.is_empty() {
-            self.surplus.remove(&digest);
-        }
+    /// Whether the log alone has an event.
+    #[must_use]
+    pub fn is_only_recorded(&self, emission: &Emission) -> bool {
+        let surplus = self.surplus.get(&content(&emission.event));
+        surplus.is_some_and(|surplus| surplus.recorded.iter().any(|one| one.at == emission.at))
     }
 
     /// Events that the log holds and the fork does not, in order.
@@ -447,5 +460,24 @@ mod tests {
         assert_eq!(emissions.only_recorded().len(), 2);
         fold(&mut emissions, 5, &[], &[a.clone(), a.clone(), a.clone()]);
         assert_eq!((emissions.only_recorded().len(), emissions.only_fork().len()), (0, 1));
+    }
+
+    #[test]
+    fn the_event_that_was_handed_over_is_the_one_that_stands_no_longer() {
+        let [first, second] = [1, 11].map(|delivery| Emission {
+            delivery: Position(delivery),
+            index: 0,
+            at: Position(delivery + 2),
+            depth: 1,
+            event: event("a", "k", "{}"),
+        });
+        let mut emissions = Emissions::default();
+        for one in [&first, &second] {
+            emissions.recorded(one.clone());
+        }
+        emissions.compensated(Emission { index: 13, ..second });
+        assert_eq!(emissions.only_recorded(), [&first]);
+        emissions.compensated(Emission { index: 3, ..first });
+        assert!(emissions.is_empty() && emissions.bytes() == 0);
     }
 }

@@ -216,11 +216,6 @@ impl Lane {
         self.emissions.recorded(emission);
     }
 
-    /// The same by a repair that is in the fork, too.
-    pub fn compensated_in_both(&mut self, event: &Event) {
-        self.emissions.compensated_in_both(event);
-    }
-
     /// The withheld events of a delivery have positions now, from the first on.
     pub fn released(&mut self, delivery: Position, events: &[Event], first: Position) {
         self.emissions.released(delivery, events, first);

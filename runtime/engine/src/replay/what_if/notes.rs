@@ -220,10 +220,13 @@ impl Examined {
         self.settle_rest(handed_over);
     }
 
-    /// The same of a repair that is in the fork, too: what both have is compensated in both.
-    pub fn settle_both(&mut self, handed_over: &KeyRepaired) {
+    /// The same of a repair that is in the fork, too: what both have is compensated in both. `is_left_out` says of an event that the fork does
+    /// not have it.
+    pub fn settle_both(&mut self, handed_over: &KeyRepaired, is_left_out: impl Fn(&Event) -> bool) {
         for emission in compensated(handed_over) {
-            self.lane.compensated_in_both(&emission.event);
+            if is_left_out(&emission.event) || self.lane.emissions().is_only_recorded(&emission) {
+                self.lane.compensated(emission);
+            }
         }
         self.settle_rest(handed_over);
     }

@@ -70,7 +70,8 @@ impl Settled {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Has {
     All,
-    /// Its events: they are not withdrawn, and the undo of the repair has dealt with them.
+    /// Its events: they are not withdrawn, and the undo of the repair has dealt with them. What a repair wrote is in the fork no more than
+    /// what its undo wrote: that returned what the repair has changed.
     Events,
     /// The fork's own deliveries take its place, or it is asked what would be without it.
     Nothing,
@@ -80,32 +81,30 @@ impl Fork {
     /// What of an earlier repair is in the fork: what it wrote is part of what stands, and not of the fork, where its handler's deliveries
     /// are executed again.
     fn has(&self, walk: &Walk, repaired: &Repaired, lane: &LaneId) -> Result<Has, ReplayError> {
-        let without = |is_without| if is_without { Has::Nothing } else { Has::All };
-        let asked = walk.asked(repaired.replay)?;
         if let Runs::Without(replay) = self.request.runs {
             return Ok(match repaired.replay == replay {
-                _ if repaired.is_undo => Has::All,
-                // It was undone while others stood on it; without them it would come back.
-                false if asked.is_undone => Has::Events,
-                is_it => without(is_it),
+                true if repaired.is_undo => Has::Events,
+                true => Has::Nothing,
+                // Where another one has repaired the same, that would come back with what either has written.
+                false if walk.is_undone(repaired.replay, lane)? => Has::Events,
+                false => Has::All,
             });
         }
         if repaired.through <= self.after {
             return Ok(Has::All);
         }
+        let (asked, is_undone) = (walk.asked(repaired.replay)?, || walk.is_undone(repaired.replay, lane));
+        let without = |is_without| if is_without { Has::Nothing } else { Has::All };
         Ok(without(match repaired.handler == self.request.handler {
             // Of a key that is not executed again, all stands; and what it came to when another handler's replay folded it again, with
             // other events than the log has, unless that was undone.
             true => {
-                let is_standing_fold = !asked.is_of(&self.request.handler) && !asked.is_undone;
+                let is_standing_fold = !asked.is_of(&self.request.handler) && !is_undone()?;
                 self.selected.has(lane) && self.may_differ(lane) && !is_standing_fold
             }
             // A receiver that was folded again because of this handler's keys: in the fork, receivers have the right events from the
             // beginning; and what was undone leaves nothing. Where no other event has reached it, all stands.
-            false => {
-                let is_reached = self.cascade.is_some() && self.examined.contains_key(lane);
-                is_reached && (asked.is_of(&self.request.handler) || asked.is_undone)
-            }
+            false => self.reached.has(lane) && (asked.is_of(&self.request.handler) || is_undone()?),
         }))
     }
 
@@ -124,7 +123,7 @@ impl Fork {
         let has = self.has(walk, repaired, &lane)?;
         let is_without = has == Has::Nothing;
         let mut examined = self.open_lane(&lane);
-        self.note_folded(walk, repaired, &mut examined)?;
+        self.note_folded(walk, repaired, &lane, &mut examined)?;
         let events;
         let fork = match has {
             Has::All => &repaired.effects,
@@ -156,18 +155,18 @@ impl Fork {
         if is_without && self.cascade.is_none() && lane.0 == self.request.handler {
             self.settled.take(&lane, repaired.is_undo);
         }
-        if is_without && walk.asked(repaired.replay)?.is_undone {
+        if is_without && walk.is_undone(repaired.replay, &lane)? {
             examined.lane.undone(&repaired.effects.timers);
         }
         if is_without {
             self.left_out_repair(walk, (position, repaired), &lane, &mut examined)?;
         }
-        if has == Has::All
-            && matches!(self.request.runs, Runs::Without(_))
+        if let Runs::Without(replay) = self.request.runs
+            && (has == Has::All || has == Has::Events && repaired.is_undo)
             && !examined.is_same()
             && let Some(handed_over) = handed_over(repaired)
         {
-            examined.settle_both(&handed_over);
+            examined.settle_both(&handed_over, |event| emitted_by(event) == Some(replay));
         }
         if has != Has::All && examined.lane.is_same() && examined.notes.fails().is_none() {
             examined = examined.repaired();
@@ -182,14 +181,20 @@ impl Fork {
 
     /// What a key came to when another handler's replay repaired it stands, unless it comes to something else before that: what that would be
     /// with the events of the other replay is not known. The same for a receiver that its own replay has repaired.
-    fn note_folded(&self, walk: &Walk, repaired: &Repaired, examined: &mut Examined) -> Result<(), ReplayError> {
+    fn note_folded(
+        &self,
+        walk: &Walk,
+        repaired: &Repaired,
+        lane: &LaneId,
+        examined: &mut Examined,
+    ) -> Result<(), ReplayError> {
         let is_own = repaired.handler == self.request.handler;
         let is_asked = matches!(self.request.runs, Runs::Candidate(_)) && (is_own || self.cascade.is_some());
         if !is_asked || examined.lane.is_same() {
             return Ok(());
         }
-        let asked = walk.asked(repaired.replay)?;
-        if !asked.is_of(&self.request.handler) && !asked.is_undone {
+        let is_of_the_handlers = walk.asked(repaired.replay)?.is_of(&self.request.handler);
+        if !is_of_the_handlers && !walk.is_undone(repaired.replay, lane)? {
             let fails = if is_own { Fails::folded(repaired) } else { Fails::repaired_otherwise(repaired) };
             examined.notes.repairs_left_out.insert(repaired.replay, fails);
         }
@@ -204,13 +209,14 @@ impl Fork {
         lane: &LaneId,
         examined: &mut Examined,
     ) -> Result<(), ReplayError> {
-        let is_undone = !repaired.is_undo && walk.asked(repaired.replay)?.is_undone;
+        let is_undone = !repaired.is_undo && walk.is_undone(repaired.replay, lane)?;
         match (handed_over(repaired), &self.request.runs) {
             (Some(handed_over), Runs::Candidate(_)) if !is_undone => examined.settle(&handed_over),
             // Its handler would not have been asked to compensate it; of a repair that was undone, that was undone too.
             (Some(handed_over), runs) => {
                 if matches!(runs, Runs::Without(_)) {
-                    let is_undone = |event: &Event| emitted_by_undone(walk, event);
+                    let is_undone =
+                        |event: &Event| emitted_by(event).map_or(Ok(false), |replay| walk.is_undone(replay, lane));
                     examined.no_longer_settled(&handed_over, is_undone)?;
                 }
                 self.substitutes.insert(position, Substitute { event: None, cause: lane.clone() });
@@ -245,8 +251,7 @@ fn handed_over(repaired: &Repaired) -> Option<KeyRepaired> {
     KeyRepaired::from_data(&repaired.corrected.as_ref()?.data).ok()
 }
 
-/// Whether an event was emitted by a repair that was undone since.
-fn emitted_by_undone(walk: &Walk, event: &Event) -> Result<bool, ReplayError> {
-    let replay = event.extensions.get("replayid").and_then(|value| value.as_str().parse().ok());
-    replay.map_or(Ok(false), |replay| Ok(walk.asked(Position(replay))?.is_undone))
+/// The replay that appended an event.
+fn emitted_by(event: &Event) -> Option<Position> {
+    Some(Position(event.extensions.get("replayid")?.as_str().parse().ok()?))
 }

@@ -52,6 +52,8 @@ pub struct Fork {
     pub(super) in_force: AllInForce,
     deployments: Arc<Deployments>,
     pub(super) examined: BTreeMap<LaneId, Examined>,
+    /// Receivers that something has reached in another form than in the log.
+    pub(super) reached: Lanes,
     pub(super) substitutes: Substitutes,
     pub(super) waiting: VecDeque<Added>,
     pub(super) waiting_bytes: usize,
@@ -100,6 +102,7 @@ impl Fork {
             in_force: AllInForce::new(),
             deployments: Arc::default(),
             examined: BTreeMap::new(),
+            reached: Lanes::default(),
             substitutes: Substitutes::default(),
             waiting: VecDeque::new(),
             waiting_bytes: 0,
@@ -249,6 +252,9 @@ impl Fork {
             return Err(ReplayError::Bound("keys"));
         }
         self.bytes = self.bytes.saturating_add(held_bytes(&lane, &examined));
+        if self.cascade.is_some() && lane.0 != self.request.handler {
+            self.reached.insert(&lane);
+        }
         self.examined.insert(lane, examined);
         match self.held_bytes() > bounds.bytes {
             true => Err(ReplayError::Bound("bytes")),
@@ -263,6 +269,7 @@ impl Fork {
             self.for_later.bytes(),
             self.behind.bytes(),
             self.settled.bytes(),
+            self.reached.bytes(),
             self.selected.bytes(),
             self.left_out.bytes(),
             self.waiting_bytes,

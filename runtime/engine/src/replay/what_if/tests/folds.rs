@@ -81,6 +81,26 @@ fn a_receiver_that_is_folded_again_by_another_replay_keeps_what_the_first_has_co
     }
 }
 
+/// What was folded, and taken back, is there for the next replay as if it had never been folded.
+#[test]
+fn a_receiver_whose_fold_was_undone_is_folded_again_by_the_next_replay() {
+    for seed in 0..SEEDS {
+        let (new, numbers) = (totals(0), numbers(seed));
+        let mut lived = live(totals(5), &numbers);
+        let replay = asked(&mut lived);
+        repair_and_fold(&mut lived, replay, &new);
+        for (lane, examined) in &lived.examine_as(&undoing(replay), &new, None) {
+            let plan = planned(&lived, (lane, examined));
+            append_as(&mut lived, replay, (lane, examined), plan, |repaired| repaired.is_undo = true);
+        }
+        lived.undone.insert(replay);
+        let replay = asked(&mut lived);
+        let emitting = repair_and_fold(&mut lived, replay, &new);
+        let other = live(Arc::clone(&new), &numbers);
+        assert_stands(&lived, &new, &emitting, &other, &format!("seed {seed}: {numbers:?}"));
+    }
+}
+
 #[test]
 fn a_receiver_that_began_later_with_the_first_event_has_what_was_missing_before() {
     let mut received = 0;

@@ -255,7 +255,7 @@ impl Lived {
         let (replay, asked) = match is_undo {
             true => {
                 let replay = self.replays.remove(0);
-                (replay, WhatIf { runs: Runs::Without(replay), ..request() })
+                (replay, undoing(replay))
             }
             false => {
                 let replay = asked(&mut self.world);
@@ -304,7 +304,8 @@ impl Lived {
     /// What a what-if reads, with what was undone by each position.
     pub fn sources(&self, new: &Handler) -> Sources {
         let undone = self.undone.clone();
-        let is_undone = move |replay, through| Ok(undone.get(&replay).is_some_and(|at: &Position| *at <= through));
+        let is_undone =
+            move |replay, _: &_, through| Ok(undone.get(&replay).is_some_and(|at: &Position| *at <= through));
         Sources { is_undone: Arc::new(is_undone), ..self.world.sources(Some(new)) }
     }
 

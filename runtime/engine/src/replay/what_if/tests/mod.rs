@@ -35,6 +35,11 @@ fn request() -> WhatIf {
     }
 }
 
+/// The undo of a replay.
+fn undoing(replay: Position) -> WhatIf {
+    WhatIf { runs: Runs::Without(replay), ..request() }
+}
+
 /// The numbers of a random world, each with its key.
 fn numbers(seed: u64) -> Vec<(String, u64)> {
     let mut chance = Chance(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);

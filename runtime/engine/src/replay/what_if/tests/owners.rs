@@ -24,10 +24,6 @@ fn often_shared(seed: u64) -> Vec<(String, u64)> {
     numbers.map(|(index, (key, n))| (key, if index % 2 == 0 { n * 11 } else { n })).collect()
 }
 
-fn undoing(replay: Position) -> WhatIf {
-    WhatIf { runs: Runs::Without(replay), ..request() }
-}
-
 /// Repairs some keys, or takes that back, each as it is when its turn comes. All that an application holds in memory is made anew for each
 /// key, as after a kill.
 fn repair(

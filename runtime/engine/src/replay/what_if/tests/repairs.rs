@@ -58,10 +58,6 @@ fn selecting(change: impl FnOnce(&mut Selection)) -> WhatIf {
     request
 }
 
-fn undoing(replay: Position) -> WhatIf {
-    WhatIf { runs: Runs::Without(replay), ..request() }
-}
-
 /// That a what-if finds nothing to do, and no key of which it cannot say what to do.
 fn finds_nothing_to_do(lived: &World, request: &WhatIf, new: &Handler, seed: u64) {
     for (lane, examined) in &lived.examine_as(request, new, None) {
@@ -172,6 +168,49 @@ fn a_repair_that_another_stands_on_does_not_come_back_when_that_is_undone() {
     }
 }
 
+/// Whatever order three repairs are undone in, all is as it was before the first of them; also where each takes its keys back one by one.
+#[test]
+fn repairs_are_undone_in_any_order() {
+    let orders = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
+    for (seed, order) in (0..SEEDS).flat_map(|seed| orders.map(|order| (seed, order))) {
+        let is_in_parts = seed % 2 == 1;
+        let mut lived = live(totals(5), &numbers(seed));
+        let (states, statuses, emitted) = (lived.states.clone(), lived.statuses.clone(), standing(&lived));
+        let replays = [0, 9, 3].map(|limit| {
+            let replay = asked(&mut lived);
+            repair(&mut lived, replay, &request(), &totals(limit));
+            replay
+        });
+        for replay in order.map(|index| replays[index]) {
+            if is_in_parts {
+                undo_in_parts(&mut lived, replay);
+            } else {
+                repair(&mut lived, replay, &undoing(replay), &totals(5));
+            }
+            lived.undone.insert(replay);
+        }
+        let found = (&lived.states, &lived.statuses, standing(&lived));
+        assert_eq!(found, (&states, &statuses, emitted), "seed {seed}, {order:?}, in parts: {is_in_parts}");
+    }
+}
+
+/// Takes back what a replay has repaired, key by key.
+fn undo_in_parts(lived: &mut World, replay: Position) {
+    let lanes: Vec<LaneId> = lived.examine_as(&undoing(replay), &totals(5), None).into_keys().collect();
+    for lane in lanes {
+        let request =
+            WhatIf { selection: Selection { keys: vec![lane.1.clone()], ..Selection::default() }, ..undoing(replay) };
+        let examined = lived.examine_as(&request, &totals(5), None);
+        let Some(one) = examined.get(&lane) else { continue };
+        let plan = planned(lived, (&lane, one));
+        let corrected = (!plan.stays.is_empty()).then(|| handed_over(&plan));
+        append_as(lived, replay, (&lane, one), plan, |repaired| {
+            (repaired.corrected, repaired.is_undo) = (corrected, true);
+        });
+        lived.undone_in_part.insert((replay, lane));
+    }
+}
+
 /// What a later repair has handed over is compensated: the undo of the repair that emitted it does not hand it over again.
 #[test]
 fn what_a_later_repair_has_handed_over_is_not_handed_over_by_an_undo() {
@@ -194,6 +233,44 @@ fn what_a_later_repair_has_handed_over_is_not_handed_over_by_an_undo() {
         handed += after.len() - before.len();
     }
     assert!(handed > 50, "{handed}");
+}
+
+/// Whichever repair is undone, what the last version emits stands once that is applied again: each event once, and no other one.
+#[test]
+fn after_an_undo_the_last_version_stands_once_it_is_applied_again() {
+    for (seed, undone) in (0..SEEDS).flat_map(|seed| (0..3).map(move |undone| (seed, undone))) {
+        let mut lived = live(totals(5), &numbers(seed));
+        let replays = [0, 9, 3].map(|limit| {
+            let replay = asked(&mut lived);
+            repair(&mut lived, replay, &request(), &totals(limit));
+            replay
+        });
+        repair(&mut lived, replays[undone], &undoing(replays[undone]), &totals(5));
+        lived.undone.insert(replays[undone]);
+        let replay = asked(&mut lived);
+        repair(&mut lived, replay, &request(), &totals(3));
+        let wanted = live(totals(3), &numbers(seed));
+        assert_eq!(states_of(&lived, &[TOTALS]), states_of(&wanted, &[TOTALS]), "seed {seed}, undone {undone}");
+        assert_eq!(standing(&lived), standing(&wanted), "seed {seed}, undone {undone}");
+    }
+}
+
+/// The contents of the events of the first handler that no repair has handed over, by key. What one that was undone has handed over stands
+/// again: the undo took that back.
+fn standing(lived: &World) -> BTreeMap<LaneId, Vec<Digest>> {
+    let mut emitted = lived.emitted.clone();
+    let is_undone = |repaired: &Repaired| !repaired.is_undo && lived.undone.contains(&repaired.replay);
+    for Repaired { handler, key, corrected, .. } in repairs(lived).into_iter().filter(|one| !is_undone(one)) {
+        let handed_over = corrected.map(|event| KeyRepaired::from_data(&event.data).expect("its data").emitted_before);
+        for logged in handed_over.into_iter().flatten() {
+            let of_lane = emitted.get_mut(&(handler.clone(), key.clone())).expect("it has emitted");
+            let content = emissions::content(&logged.event);
+            let index = of_lane.iter().position(|one| *one == content).expect("it stood");
+            of_lane.remove(index);
+        }
+    }
+    emitted.retain(|(handler, _), contents| *handler == name(TOTALS) && !contents.is_empty());
+    emitted
 }
 
 fn repairs(lived: &World) -> Vec<Repaired> {

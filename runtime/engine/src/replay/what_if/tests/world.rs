@@ -181,8 +181,9 @@ pub struct World {
     pub states: BTreeMap<LaneId, BTreeMap<String, Vec<u8>>>,
     pub statuses: BTreeMap<(HandlerName, String), StatusWrite>,
     pub emitted: BTreeMap<LaneId, Vec<Digest>>,
-    /// Replays whose repairs were undone.
+    /// Replays whose repairs were undone, and those of which only some handlers' keys were.
     pub undone: BTreeSet<Position>,
+    pub undone_in_part: BTreeSet<(Position, LaneId)>,
     /// Whether the first handler makes an outbound call in each delivery. In a what-if, none is made.
     pub is_calling: bool,
     /// How many writes of parts were looked at.
@@ -238,6 +239,7 @@ impl World {
             statuses: BTreeMap::new(),
             emitted: BTreeMap::new(),
             undone: BTreeSet::new(),
+            undone_in_part: BTreeSet::new(),
             is_calling: false,
             looked_at: Cell::new(0),
             history: Arc::new(history),
@@ -383,14 +385,17 @@ impl World {
     /// What a what-if of a candidate reads of it now.
     pub fn sources(&self, candidate: Option<&Handler>) -> Sources {
         let functions = self.versions.iter().map(|(name, (_, handler))| (name.clone(), Arc::clone(handler)));
-        let undone = self.undone.clone();
+        let (undone, undone_in_part) = (self.undone.clone(), self.undone_in_part.clone());
+        let is_undone = move |replay, lane: &LaneId, _| {
+            Ok(undone.contains(&replay) || undone_in_part.contains(&(replay, lane.clone())))
+        };
         Sources {
             look: Arc::new(self.history.look()),
             modules: Arc::new(Functions(functions.collect(), candidate.cloned())),
             outside: Arc::new(NoOutside),
             may_call: MayCall::Nothing,
             calls_left: None,
-            is_undone: Arc::new(move |replay, _| Ok(undone.contains(&replay))),
+            is_undone: Arc::new(is_undone),
             deployments: Arc::default(),
         }
     }
