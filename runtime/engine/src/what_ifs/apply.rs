@@ -12,17 +12,18 @@ use weirgate_types::{HandlerName, KeyHasher, Position, RepairRefused, ReplayEnd}
 use weirgate_views::Views;
 
 use super::{
-    Apply, Computed, Known, PlanId, chain,
+    Apply, Computed, Known, PlanId,
     compute::{planned_parts, sources},
+    end::record_end,
     looks::Looks,
     message_of,
     repair::Part,
 };
 use crate::{
-    Audit, Refusal, StorageError,
+    Refusal, StorageError,
     handle::{Handle, Shared},
     keys,
-    replay::{Examined, Folding, LaneId, Parts, ReplayError, Sources, WhatIf},
+    replay::{Examined, Folding, KeyIsRepaired, LaneId, Parts, ReplayError, Sources, WhatIf},
     replays::ReplayStep,
 };
 
@@ -35,14 +36,14 @@ const PARTS_MAX: u32 = 10_000;
 /// Maximum number of keys that are listed with the reason why they were not repaired, those of receivers included.
 const REFUSED_MAX: usize = 100;
 /// Maximum number of characters of such a reason.
-const REASON_CHARS_MAX: usize = 2_000;
+pub const REASON_CHARS_MAX: usize = 2_000;
 /// How often keys that wait for a host are looked at again, all together, and the time between.
 const OPEN_WAITS_MAX: u32 = 60;
 const OPEN_WAIT: Duration = Duration::from_secs(1);
 /// Why a key is not repaired of which as many records are appended as may be.
 pub const MORE_IS_LEFT: &str = "more of its repair is left than one application appends; apply again";
 /// How often it is looked whether to go on waiting.
-const LOOK: Duration = Duration::from_millis(50);
+pub const LOOK: Duration = Duration::from_millis(50);
 
 /// What an application came to.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -78,7 +79,7 @@ impl Refused {
     }
 
     /// What is recorded of them.
-    fn step(self, replay: Position) -> ReplayStep {
+    pub fn step(self, replay: Position) -> ReplayStep {
         let first = self.first.into_iter().map(|(key, reason)| RepairRefused { key, reason }).collect();
         ReplayStep::Refused { replay, first, count: self.count }
     }
@@ -137,43 +138,10 @@ pub fn apply(shared: &Arc<Shared>, id: PlanId, known: &Known, asked: &Apply) -> 
     let ended = ended.unwrap_or_else(|panic| Err(ReplayError::Panicked(message_of(&*panic))));
     let applied = shared.what_ifs.peek(id).and_then(|known| known.applied);
     let refused = applied.map(|applied| applied.refused).filter(|refused| refused.count > 0);
-    until_its_end(&runtime, &handle, (id, known, asked), (ended, refused))
+    record_end(&runtime, &handle, (id, known, asked), (ended, refused))
 }
 
-/// Records what an application did not repair, and how it ended. One that an error ends does not go on at the next start, which would be without anyone asking. One
-/// that the process stops does; one that is cancelled has its end in the log.
-fn until_its_end(
-    runtime: &tokio::runtime::Runtime,
-    handle: &Handle,
-    (id, known, asked): (PlanId, &Known, &Apply),
-    (ended, refused): (Result<ReplayEnd, ReplayError>, Option<Refused>),
-) -> Result<(), ReplayError> {
-    let (end, audit) = match &ended {
-        Err(ReplayError::Cancelled) => return ended.map(drop),
-        Err(ReplayError::Refused(refusal)) if matches!(**refusal, Refusal::Stopped) => return ended.map(drop),
-        Ok(end) => (*end, asked.audit.clone()),
-        Err(error) => {
-            let reason = chain(error).chars().take(REASON_CHARS_MAX).collect();
-            (ReplayEnd::InPart, Audit { reason, ..asked.audit.clone() })
-        }
-    };
-    let record = |step: ReplayStep| {
-        loop {
-            match runtime.block_on(handle.step_replay(step.clone(), audit.clone())) {
-                Err(Refusal::Busy) if !known.watch.is_cancelled() => thread::park_timeout(LOOK),
-                recorded => return recorded,
-            }
-        }
-    };
-    let replay = id.replay;
-    let refused = refused.map(|refused| record(refused.step(replay))).transpose();
-    let recorded = refused.and_then(|_| record(ReplayStep::End { replay, end }));
-    ended?;
-    recorded?;
-    Ok(())
-}
-
-/// The parts that the plan's keys write. Those keys are repaired that are approved now (`keys`; `None`: all), or were before.
+/// The parts that keys write. Those keys are repaired that are approved now (`keys`; `None`: all), were before, or need no repair.
 pub fn repaired_parts<'a>(
     (views, hasher): (&Views, &KeyHasher),
     (id, request): (PlanId, &WhatIf),
@@ -181,11 +149,16 @@ pub fn repaired_parts<'a>(
     keys: Option<&BTreeSet<&str>>,
 ) -> Result<Parts<'a>, ReplayError> {
     let is_repaired = |key: &str, examined: &Examined| {
-        if examined.notes.fails().is_some() {
-            return Ok(false);
-        }
         let is_approved = keys.is_none_or(|keys| keys.contains(key));
-        Ok::<_, StorageError>(is_approved || was_repaired((views, hasher), id, (&request.handler, key))?)
+        let was_repaired = || was_repaired((views, hasher), id, (&request.handler, key));
+        Ok::<_, StorageError>(match computed.plans.contains_key(key) {
+            _ if examined.notes.fails().is_some() => KeyIsRepaired::No,
+            // Without a plan, it stands as the fork has it.
+            false => KeyIsRepaired::Before,
+            true if is_approved => KeyIsRepaired::Now,
+            true if was_repaired()? => KeyIsRepaired::Before,
+            true => KeyIsRepaired::No,
+        })
     };
     let examined = computed.examination.alone.iter().map(|(key, examined)| (key.as_str(), &**examined));
     Ok(Parts::new(examined, request.through, is_repaired)?.repaired_by(id.replay, id.is_undo))
@@ -258,18 +231,6 @@ impl Applying<'_> {
 
     pub fn computed(&self) -> Result<&Computed, ReplayError> {
         self.known.computed().ok_or(ReplayError::NotComputed)
-    }
-
-    /// Whether all keys of the plan were approved, and the undo is one of all repairs.
-    fn is_whole(&self, computed: &Computed) -> Result<bool, ReplayError> {
-        if self.id.is_undo {
-            let row = self.runtime.block_on(self.handle.replay(self.id.replay))?.row;
-            let mut receivers = computed.receivers.keys();
-            if row.is_undo_outdated(self.request.through) || !receivers.all(|(_, key)| self.is_asked_for(key)) {
-                return Ok(false);
-            }
-        }
-        Ok(computed.plans.keys().all(|key| self.is_asked_for(key)))
     }
 
     /// Deliveries that come are handled by the version in force: keys are repaired to be as if that had always been so, and no host is
@@ -377,7 +338,7 @@ impl Applying<'_> {
         Ok(computed.emitting(standing))
     }
 
-    fn is_asked_for(&self, key: &str) -> bool {
+    pub fn is_asked_for(&self, key: &str) -> bool {
         self.keys.as_ref().is_none_or(|keys| keys.contains(key))
     }
 

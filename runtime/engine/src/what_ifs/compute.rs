@@ -9,8 +9,8 @@ use super::{Bounded, Computed, Known, Summary, outside::Live, receivers, stands:
 use crate::{
     handle::{Shared, undone_in},
     replay::{
-        Examination, KeyPlan, Load, MayCall, MissingAnswers, Parts, Progress, ReplayError, Runs, Sources, WhatIf,
-        plan_digest,
+        Examination, KeyIsRepaired, KeyPlan, Load, MayCall, MissingAnswers, Parts, Progress, ReplayError, Runs,
+        Sources, WhatIf, plan_digest,
     },
 };
 
@@ -46,7 +46,10 @@ pub fn compute_from(sources: &Sources, request: &WhatIf, progress: &dyn Progress
 /// The parts that keys write, where all are repaired that have a plan.
 pub fn planned_parts(examination: &Examination, through: Position) -> Parts<'_> {
     let examined = examination.alone.iter().map(|(key, examined)| (key.as_str(), &**examined));
-    let Ok(parts) = Parts::new(examined, through, |_, examined| Ok::<_, Infallible>(examined.notes.fails().is_none()));
+    let Ok(parts) = Parts::new(examined, through, |_, examined| {
+        let is_repaired = if examined.notes.fails().is_none() { KeyIsRepaired::Now } else { KeyIsRepaired::No };
+        Ok::<_, Infallible>(is_repaired)
+    });
     parts
 }
 

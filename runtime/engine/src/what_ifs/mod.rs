@@ -6,6 +6,7 @@ mod apply;
 mod batches;
 mod compute;
 mod due;
+mod end;
 mod fold;
 mod known;
 mod levels;

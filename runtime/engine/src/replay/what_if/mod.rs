@@ -49,7 +49,7 @@ pub use kept_fold::{Folding, KeptFold};
 pub use lane::{Lane, Side, StatusSides};
 pub use notes::{Examined, Fails, Listed, Notes, OutcomeChange, PathStep};
 pub use outside::{MayCall, NoOutside, Outside, ReplayAnswer};
-pub use parts::{PartWrite, Parts, Stands};
+pub use parts::{KeyIsRepaired, PartWrite, Parts, Stands};
 pub use plan::{KeyPlan, Planned, Stays, digest as plan_digest};
 pub use request::{Bounds, Candidate, Closed, Runs, Selection, WhatIf};
 pub use run::LaneId;

@@ -58,9 +58,8 @@ pub struct Parts<'a> {
 #[derive(Debug, Default)]
 struct Shared<'a> {
     claims: BTreeMap<&'a str, Claim<'a>>,
-    in_log: LastTwo<'a>,
-    /// Of keys that are not repaired, as in the log.
-    in_fork: LastTwo<'a>,
+    /// Of keys that are repaired as in the fork, of others as in the log.
+    last: LastTwo<'a>,
     /// The last write up to where the keys were looked at that no claim changes.
     settled: OnceCell<Option<PartWrite>>,
     recent: RefCell<Recent>,
@@ -78,8 +77,17 @@ struct Recent {
 #[derive(Debug)]
 struct Claim<'a> {
     sides: &'a StatusSides,
-    /// Whether the key is repaired, now or before: then it stands as the fork has it.
-    is_repaired: bool,
+    repaired: KeyIsRepaired,
+}
+
+/// Whether a key stands as the fork has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyIsRepaired {
+    No,
+    /// It did before this application, or needs no repair: nothing is written for it any more.
+    Before,
+    /// It is one of those that this application repairs.
+    Now,
 }
 
 /// What stands of a part on one side, since when, and by which key: `None` is one that does not differ.
@@ -91,13 +99,13 @@ impl<'a> Parts<'a> {
     pub fn new<E>(
         examined: impl Iterator<Item = (&'a str, &'a Examined)>,
         through: Position,
-        is_repaired: impl Fn(&str, &Examined) -> Result<bool, E>,
+        is_repaired: impl Fn(&str, &Examined) -> Result<KeyIsRepaired, E>,
     ) -> Result<Self, E> {
         let mut parts = Self { through, ..Self::default() };
         for (key, examined) in examined.filter(|(_, examined)| !examined.lane.status().is_empty()) {
-            let is_repaired = is_repaired(key, examined)?;
+            let repaired = is_repaired(key, examined)?;
             for (subject, sides) in examined.lane.status() {
-                parts.shared.entry(subject).or_default().claim(key, Claim { sides, is_repaired });
+                parts.shared.entry(subject).or_default().claim(key, Claim { sides, repaired });
             }
         }
         Ok(parts)
@@ -190,14 +198,12 @@ fn is_of(write: &PartWrite, (key, since): (&str, Position)) -> bool {
 
 impl<'a> Shared<'a> {
     fn claim(&mut self, key: &'a str, claim: Claim<'a>) {
-        let Claim { sides, is_repaired } = claim;
-        let in_log = owner(key, recorded_of(sides));
-        let in_fork = if is_repaired { owner(key, fork_of(sides)) } else { in_log };
-        if let Some(owner) = in_log {
-            self.in_log.add(owner);
-        }
-        if let Some(owner) = in_fork {
-            self.in_fork.add(owner);
+        let side = match claim.repaired {
+            KeyIsRepaired::No => recorded_of(claim.sides),
+            KeyIsRepaired::Before | KeyIsRepaired::Now => fork_of(claim.sides),
+        };
+        if let Some(owner) = owner(key, side) {
+            self.last.add(owner);
         }
         self.claims.insert(key, claim);
     }
@@ -236,23 +242,23 @@ pub fn owned<S: Stands>(
     let before = parts.undisturbed(subject, own, stands)?;
     let undisturbed = before.as_ref().map(|write| (write.at, None, write.status.as_ref()));
     let shared = parts.shared.get(subject);
-    let [others_in_log, others_in_fork] = match shared {
-        Some(shared) => [&shared.in_log, &shared.in_fork].map(|side| side.of_others(key)),
-        None => [None, None],
-    };
-    let in_log = last([undisturbed, others_in_log, owner(key, recorded_of(sides))]);
-    let in_fork = last([undisturbed, others_in_fork, owner(key, fork_of(sides))]);
+    let others = shared.and_then(|shared| shared.last.of_others(key));
+    let [stood, stands_now] =
+        [recorded_of(sides), fork_of(sides)].map(|own| last([undisturbed, others, owner(key, own)]));
     let is_own = |owner: &Option<Owner<'_>>| owner.is_some_and(|(_, by, _)| by == Some(key));
-    let is_repaired = |by: &str| shared.and_then(|shared| shared.claims.get(by)).is_some_and(|claim| claim.is_repaired);
-    let is_left_to_another = in_fork.and_then(|(_, by, _)| by).is_some_and(|by| by != key && is_repaired(by));
-    if is_left_to_another || !is_own(&in_fork) && !is_own(&in_log) {
+    let claim_of = |by: &str| shared.and_then(|shared| shared.claims.get(by));
+    // The other key's own repair writes it; one that was repaired before does not any more.
+    let is_left_to_another = stands_now
+        .and_then(|(_, by, _)| by)
+        .is_some_and(|by| by != key && claim_of(by).is_some_and(|claim| claim.repaired == KeyIsRepaired::Now));
+    if is_left_to_another || !is_own(&stood) && !is_own(&stands_now) {
         return Ok(None);
     }
     // What is shown may be what another key's repair has written meanwhile.
     let beside = stands.last_write(subject, Position::ZERO, own, |_, _| true)?;
     let beside = beside.as_ref().map(|write| (write.at, None, write.status.as_ref()));
     let shown = last([beside, owner(key, recorded_of(sides))]);
-    let [now, shown] = [in_fork, shown].map(|owner| owner.and_then(|(_, _, status)| status));
+    let [now, shown] = [stands_now, shown].map(|owner| owner.and_then(|(_, _, status)| status));
     Ok(Some(match now {
         now if says(now, shown) => PartChange::Nothing,
         Some(write) => PartChange::Set(write.clone()),

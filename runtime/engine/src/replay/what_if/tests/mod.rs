@@ -198,6 +198,14 @@ fn planned_among(lived: &World, (lane, examined): (&LaneId, &Examined), parts: &
 
 /// The parts that keys of the first handler write, where some of them are repaired.
 fn parts(examined: &BTreeMap<LaneId, Examined>, through: Position, is_repaired: impl Fn(&str) -> bool) -> Parts<'_> {
+    parts_as(examined, through, |key| if is_repaired(key) { KeyIsRepaired::Now } else { KeyIsRepaired::No })
+}
+
+fn parts_as(
+    examined: &BTreeMap<LaneId, Examined>,
+    through: Position,
+    is_repaired: impl Fn(&str) -> KeyIsRepaired,
+) -> Parts<'_> {
     let own = examined.iter().filter(|((handler, _), _)| *handler == name(TOTALS));
     let own = own.map(|((_, key), examined)| (key.as_str(), examined));
     Parts::new(own, through, |key, _| Ok::<_, ReplayError>(is_repaired(key))).expect("no error")
