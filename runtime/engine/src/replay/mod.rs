@@ -48,11 +48,13 @@ pub use verify::{Difference, Verified, verify, verify_range};
 pub(crate) use what_if::in_force;
 pub use what_if::{
     AnsweredCall, Bound, Bounds, Candidate, Changes, Closed, Deployments, Emission, Emissions, Examination, Examined,
-    Fails, Filter, Folding, IsUndone, KeptFold, KeyIsRepaired, KeyPlan, Lane, LaneId, Listed, MayCall,
+    Fails, Filter, Folding, Index, IsUndone, KeptFold, KeyIsRepaired, KeyPlan, Lane, LaneId, Listed, MayCall,
     MissingAnswers, NoOutside, Notes, OutcomeChange, Outside, Pairs, PartWrite, PartWrites, Parts, PathStep, Planned,
     Progress, ReplayAnswer, Runs, Selection, Side, Sources, Stands, StatusSides, Stays, UnansweredCall, UnmadeCall,
     WhatIf, plan_digest,
 };
+#[cfg(test)]
+pub use what_if::{Both, Stood};
 
 /// Why a replay ended early.
 #[derive(Debug, thiserror::Error)]

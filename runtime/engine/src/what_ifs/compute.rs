@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, convert::Infallible, sync::Arc, thread, time::D
 use weirgate_history::HistoryError;
 use weirgate_types::Position;
 
-use super::{Bounded, Computed, Known, Summary, outside::Live, receivers, stands::Now};
+use super::{Bounded, Computed, Known, Summary, outside::Live, receivers, stands::Now, unowned::Unowned};
 use crate::{
     handle::{Shared, undone_in},
     replay::{
@@ -23,20 +23,22 @@ pub fn compute(shared: &Arc<Shared>, known: &Known) -> Result<Computed, ReplayEr
 }
 
 pub fn compute_from(sources: &Sources, request: &WhatIf, progress: &dyn Progress) -> Result<Computed, ReplayError> {
-    let examination = sources.examine(request, progress)?;
+    let mut examination = sources.examine(request, progress)?;
     let parts = planned_parts(&examination, request.through);
     let stands = Now::new(sources, &request.handler, &parts).through(request.through);
-    let mut plans = BTreeMap::new();
+    let (mut plans, mut unowned) = (BTreeMap::new(), Unowned::default());
     for (key, examined) in &examination.alone {
         progress.go_on(request.through, 0)?;
         let plan = KeyPlan::new(key, examined, request.asked_at_ms, &stands)?;
+        unowned.add(key, examined, &plan);
         if !plan.is_nothing() {
             plans.insert(key.clone(), plan);
         }
     }
+    let same = unowned.take_out_of(&mut examination, &request.handler);
     let receivers = receivers::plans(sources, request, &examination, progress)?;
     let digest = receivers::digest(plan_digest(&plans), &receivers);
-    let summary = Summary::of(&request.handler, &examination, &plans);
+    let summary = Summary::of(&request.handler, &examination, &plans).without(same);
     let bytes = examination
         .bytes()
         .saturating_add(plans.values().chain(receivers.values()).map(KeyPlan::bytes).fold(0, u64::saturating_add));

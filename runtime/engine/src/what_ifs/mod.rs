@@ -18,6 +18,7 @@ mod receivers;
 mod repair;
 mod stands;
 mod summary;
+mod unowned;
 mod watch;
 
 use std::{

@@ -57,6 +57,12 @@ impl Summary {
         summary
     }
 
+    /// On some of the keys, nothing differs that is shown.
+    #[must_use]
+    pub fn without(self, same: u64) -> Self {
+        Self { keys: self.keys.saturating_sub(same), ..self }
+    }
+
     fn add(&mut self, plan: &KeyPlan) {
         self.values += count(plan.state.len());
         self.statuses += count(plan.status.len() + plan.unset.len());

@@ -214,6 +214,8 @@ impl Sources {
     }
 }
 
+/// Those on which a difference remains.
 fn shared(examined: BTreeMap<LaneId, Examined>) -> impl Iterator<Item = (LaneId, Arc<Examined>)> {
-    examined.into_iter().map(|(lane, examined)| (lane, Arc::new(examined)))
+    let differ = examined.into_iter().filter(|(_, examined)| !examined.comes_to_the_same());
+    differ.map(|(lane, examined)| (lane, Arc::new(examined)))
 }

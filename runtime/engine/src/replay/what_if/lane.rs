@@ -127,6 +127,11 @@ impl Lane {
         &self.status
     }
 
+    /// What differs of a subject's status is not a difference of this key.
+    pub fn forget_status(&mut self, subject: &str) {
+        self.status.remove(subject);
+    }
+
     #[must_use]
     pub fn emissions(&self) -> &Emissions {
         &self.emissions

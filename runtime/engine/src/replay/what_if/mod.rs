@@ -45,7 +45,10 @@ pub(crate) use deployments::in_force;
 pub use emissions::{Changes, Emission, Emissions, Pairs};
 pub use examine::{Bound, Examination, Sources};
 pub use filter::Filter;
+pub use index::Index;
 pub use kept_fold::{Folding, KeptFold};
+#[cfg(test)]
+pub use lane::{Both, Stood};
 pub use lane::{Lane, Side, StatusSides};
 pub use notes::{Examined, Fails, Listed, Notes, OutcomeChange, PathStep};
 pub use outside::{MayCall, NoOutside, Outside, ReplayAnswer};

@@ -201,10 +201,15 @@ impl Examined {
     /// Whether nothing is worth keeping: neither a difference that remains nor one that has been.
     #[must_use]
     pub fn is_same(&self) -> bool {
-        let Notes { outcomes, path, unanswered, not_made, .. } = &self.notes;
+        self.comes_to_the_same() && self.notes.path.is_empty()
+    }
+
+    /// Whether no difference remains. On the way there, other statuses may have been set.
+    #[must_use]
+    pub fn comes_to_the_same(&self) -> bool {
+        let Notes { outcomes, unanswered, not_made, .. } = &self.notes;
         self.lane.is_same()
             && outcomes.is_empty()
-            && path.is_empty()
             && unanswered.is_empty()
             && not_made.is_empty()
             && self.notes.fails().is_none()
