@@ -50,6 +50,8 @@ pub struct Stood {
     pub status: Option<StatusWrite>,
     /// Whether it was not another key that had written it: that may not do so in the fork.
     pub is_own: bool,
+    /// The record that wrote it.
+    pub at: Position,
 }
 
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
@@ -294,6 +296,14 @@ impl StatusSides {
         Self { since: at, stood, ..Self::default() }
     }
 
+    /// What stood before they differed, if the key itself wrote it in the record with which they began to, or behind it: an earlier delivery of
+    /// the same record did.
+    #[must_use]
+    pub fn stood_since(&self) -> Option<(Position, &StatusWrite)> {
+        let Stood { status, is_own, at } = &self.stood;
+        status.as_ref().filter(|_| *is_own && *at >= self.since).map(|status| (*at, status))
+    }
+
     /// The handler's part as the log has it, by what this key wrote; `None`: it has none.
     #[must_use]
     pub fn is(&self) -> Option<&StatusWrite> {
@@ -405,7 +415,7 @@ mod tests {
             |_| Ok(None),
             |subject| {
                 let status = (subject != "o").then(|| status(subject, "a").status.swap_remove(0));
-                Ok(Stood { status, is_own: subject != "other" })
+                Ok(Stood { status, is_own: subject != "other", at: Position::ZERO })
             },
         )
         .expect("no error");
@@ -478,7 +488,7 @@ mod tests {
         fold(&mut lane, &write("a"), &Effects::default(), &[]);
         assert!(lane.is_same(), "{lane:?}");
         let unset = |lane: &mut Lane, status: Option<StatusWrite>| {
-            let stood = Stood { status, is_own: true };
+            let stood = Stood { status, is_own: true, at: Position::ZERO };
             lane.unset(&["known".to_owned()], Position(2), |_| Ok::<_, ()>(stood.clone())).expect("no error");
             lane.is_same()
         };

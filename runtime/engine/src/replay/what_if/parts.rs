@@ -198,11 +198,11 @@ fn is_of(write: &PartWrite, (key, since): (&str, Position)) -> bool {
 
 impl<'a> Shared<'a> {
     fn claim(&mut self, key: &'a str, claim: Claim<'a>) {
-        let side = match claim.repaired {
-            KeyIsRepaired::No => recorded_of(claim.sides),
-            KeyIsRepaired::Before | KeyIsRepaired::Now => fork_of(claim.sides),
+        let owner = match claim.repaired {
+            KeyIsRepaired::No => recorded_of(key, claim.sides),
+            KeyIsRepaired::Before | KeyIsRepaired::Now => fork_of(key, claim.sides),
         };
-        if let Some(owner) = owner(key, side) {
+        if let Some(owner) = owner {
             self.last.add(owner);
         }
         self.claims.insert(key, claim);
@@ -244,7 +244,7 @@ pub fn owned<S: Stands>(
     let shared = parts.shared.get(subject);
     let others = shared.and_then(|shared| shared.last.of_others(key));
     let [stood, stands_now] =
-        [recorded_of(sides), fork_of(sides)].map(|own| last([undisturbed, others, owner(key, own)]));
+        [recorded_of(key, sides), fork_of(key, sides)].map(|own| last([undisturbed, others, own]));
     let is_own = |owner: &Option<Owner<'_>>| owner.is_some_and(|(_, by, _)| by == Some(key));
     let claim_of = |by: &str| shared.and_then(|shared| shared.claims.get(by));
     // The other key's own repair writes it; one that was repaired before does not any more.
@@ -257,7 +257,7 @@ pub fn owned<S: Stands>(
     // What is shown may be what another key's repair has written meanwhile.
     let beside = stands.last_write(subject, Position::ZERO, own, |_, _| true)?;
     let beside = beside.as_ref().map(|write| (write.at, None, write.status.as_ref()));
-    let shown = last([beside, owner(key, recorded_of(sides))]);
+    let shown = last([beside, recorded_of(key, sides)]);
     let [now, shown] = [stands_now, shown].map(|owner| owner.and_then(|(_, _, status)| status));
     Ok(Some(match now {
         now if says(now, shown) => PartChange::Nothing,
@@ -275,19 +275,20 @@ pub enum PartChange {
     Unset,
 }
 
-fn recorded_of(sides: &StatusSides) -> (&Side, Position) {
-    (&sides.recorded, sides.recorded_at)
+fn recorded_of<'a>(key: &'a str, sides: &'a StatusSides) -> Option<Owner<'a>> {
+    owner(key, sides, (&sides.recorded, sides.recorded_at))
 }
 
-fn fork_of(sides: &StatusSides) -> (&Side, Position) {
-    (&sides.fork, sides.fork_at)
+fn fork_of<'a>(key: &'a str, sides: &'a StatusSides) -> Option<Owner<'a>> {
+    owner(key, sides, (&sides.fork, sides.fork_at))
 }
 
-fn owner<'a>(key: &'a str, (side, at): (&'a Side, Position)) -> Option<Owner<'a>> {
+fn owner<'a>(key: &'a str, sides: &'a StatusSides, (side, at): (&'a Side, Position)) -> Option<Owner<'a>> {
     match side {
         Side::Written(write) => Some((at, Some(key), Some(write))),
         Side::Unset => Some((at, Some(key), None)),
-        Side::AsBefore => None,
+        // What is earlier is found among the writes that no claim changes.
+        Side::AsBefore => sides.stood_since().map(|(at, status)| (at, Some(key), Some(status))),
     }
 }
 

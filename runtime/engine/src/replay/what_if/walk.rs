@@ -309,7 +309,7 @@ impl Walk {
         let of_handler = earlier.filter(|other| other.handler == delivery.handler);
         let writes = of_handler.flat_map(|other| other.effects.status.iter().map(move |write| (&other.key, write)));
         match writes.filter(|(_, write)| write.subject == subject).last() {
-            Some((key, write)) => Ok(Stood { status: Some(write.clone()), is_own: *key == lane.1 }),
+            Some((key, write)) => Ok(Stood { status: Some(write.clone()), is_own: *key == lane.1, at: stored.first }),
             None => self.part_before(lane, subject, stored.first),
         }
     }
@@ -323,7 +323,8 @@ impl Walk {
         let of_others = writes.last((subject, Position::ZERO), (Position::ZERO, before), |_, _| true)?;
         let last = of_named.into_iter().chain(of_others).max_by_key(|write| write.at);
         let is_own = last.as_ref().is_none_or(|write| write.by == *key);
-        Ok(Stood { status: last.and_then(|write| write.status), is_own })
+        let at = last.as_ref().map_or(Position::ZERO, |write| write.at);
+        Ok(Stood { status: last.and_then(|write| write.status), is_own, at })
     }
 
     fn stored(&self, position: Position) -> Result<Option<StoredRecord>, ReplayError> {
