@@ -239,26 +239,23 @@ impl Emissions {
     /// A repair has handed an event of the log over to its handler, which has compensated it: it stands no longer. Where the fork has it too, it
     /// is missing now.
     pub fn compensated(&mut self, emission: Emission) {
-        let digest = content(&emission.event);
-        if let Some(surplus) = self.surplus.get_mut(&digest)
-            && let Some(index) = surplus.recorded.iter().position(|one| one.at == emission.at)
-        {
-            // Others of its content may stand.
-            let compensated = surplus.recorded.remove(index);
-            self.bytes = compensated.map_or(self.bytes, |one| self.bytes.saturating_sub(held_bytes(&*one)));
-            if surplus.recorded.is_empty() && surplus.fork.is_empty() {
-                self.surplus.remove(&digest);
-            }
-            return;
+        if !self.compensated_in_both(&emission) {
+            self.fork(emission);
         }
-        self.fork(emission);
     }
 
-    /// Whether the log alone has an event.
-    #[must_use]
-    pub fn is_only_recorded(&self, emission: &Emission) -> bool {
-        let surplus = self.surplus.get(&content(&emission.event));
-        surplus.is_some_and(|surplus| surplus.recorded.iter().any(|one| one.at == emission.at))
+    /// The same by a repair that is in the fork, too: what both have is compensated in both. Returns whether the log alone had it; others of its
+    /// content may stand.
+    pub fn compensated_in_both(&mut self, emission: &Emission) -> bool {
+        let digest = content(&emission.event);
+        let Some(surplus) = self.surplus.get_mut(&digest) else { return false };
+        let index = surplus.recorded.iter().position(|one| one.at == emission.at);
+        let Some(compensated) = index.and_then(|index| surplus.recorded.remove(index)) else { return false };
+        self.bytes = self.bytes.saturating_sub(held_bytes(&*compensated));
+        if surplus.recorded.is_empty() && surplus.fork.is_empty() {
+            self.surplus.remove(&digest);
+        }
+        true
     }
 
     /// Events that the log holds and the fork does not, in order.

@@ -218,6 +218,11 @@ impl Lane {
         self.emissions.compensated(emission);
     }
 
+    /// The same by a repair that is in the fork, too.
+    pub fn compensated_in_both(&mut self, emission: &Emission) {
+        self.emissions.compensated_in_both(emission);
+    }
+
     /// The repair that has handed it over is taken back.
     pub fn no_longer_compensated(&mut self, emission: Emission) {
         self.emissions.recorded(emission);

@@ -229,8 +229,9 @@ impl Examined {
     /// not have it.
     pub fn settle_both(&mut self, handed_over: &KeyRepaired, is_left_out: impl Fn(&Event) -> bool) {
         for emission in compensated(handed_over) {
-            if is_left_out(&emission.event) || self.lane.emissions().is_only_recorded(&emission) {
-                self.lane.compensated(emission);
+            match is_left_out(&emission.event) {
+                true => self.lane.compensated(emission),
+                false => self.lane.compensated_in_both(&emission),
             }
         }
         self.settle_rest(handed_over);

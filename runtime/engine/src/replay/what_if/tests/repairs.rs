@@ -41,15 +41,28 @@ fn handed_over(plan: &KeyPlan) -> Event {
 fn repair(lived: &mut World, replay: Position, request: &WhatIf, new: &Handler) -> usize {
     let is_undo = matches!(request.runs, Runs::Without(_));
     let examined = lived.examine_as(request, new, None);
-    for (lane, examined) in &examined {
-        let plan = planned(lived, (lane, examined));
-        assert_eq!(plan.refused, None);
-        let corrected = (!plan.stays.is_empty()).then(|| handed_over(&plan));
-        append_as(lived, replay, (lane, examined), plan, |repaired| {
-            (repaired.corrected, repaired.is_undo) = (corrected, is_undo);
-        });
+    for one in &examined {
+        repair_key(lived, replay, one, is_undo);
     }
     examined.len()
+}
+
+fn repair_key(lived: &mut World, replay: Position, (lane, examined): (&LaneId, &Examined), is_undo: bool) {
+    let plan = planned(lived, (lane, examined));
+    assert_eq!(plan.refused, None);
+    let corrected = (!plan.stays.is_empty()).then(|| handed_over(&plan));
+    append_as(lived, replay, (lane, examined), plan, |repaired| {
+        (repaired.corrected, repaired.is_undo) = (corrected, is_undo);
+    });
+}
+
+/// Repairs all keys that differ by three versions, one after the other.
+fn repair_thrice(lived: &mut World) -> [Position; 3] {
+    [0, 9, 3].map(|limit| {
+        let replay = asked(lived);
+        repair(lived, replay, &request(), &totals(limit));
+        replay
+    })
 }
 
 fn selecting(change: impl FnOnce(&mut Selection)) -> WhatIf {
@@ -176,11 +189,7 @@ fn repairs_are_undone_in_any_order() {
         let is_in_parts = seed % 2 == 1;
         let mut lived = live(totals(5), &numbers(seed));
         let (states, statuses, emitted) = (lived.states.clone(), lived.statuses.clone(), standing(&lived));
-        let replays = [0, 9, 3].map(|limit| {
-            let replay = asked(&mut lived);
-            repair(&mut lived, replay, &request(), &totals(limit));
-            replay
-        });
+        let replays = repair_thrice(&mut lived);
         for replay in order.map(|index| replays[index]) {
             if is_in_parts {
                 undo_in_parts(&mut lived, replay);
@@ -202,11 +211,7 @@ fn undo_in_parts(lived: &mut World, replay: Position) {
             WhatIf { selection: Selection { keys: vec![lane.1.clone()], ..Selection::default() }, ..undoing(replay) };
         let examined = lived.examine_as(&request, &totals(5), None);
         let Some(one) = examined.get(&lane) else { continue };
-        let plan = planned(lived, (&lane, one));
-        let corrected = (!plan.stays.is_empty()).then(|| handed_over(&plan));
-        append_as(lived, replay, (&lane, one), plan, |repaired| {
-            (repaired.corrected, repaired.is_undo) = (corrected, true);
-        });
+        repair_key(lived, replay, (&lane, one), true);
         lived.undone_in_part.insert((replay, lane));
     }
 }
@@ -217,11 +222,7 @@ fn what_a_later_repair_has_handed_over_is_not_handed_over_by_an_undo() {
     let mut handed = 0;
     for (seed, undone) in (0..SEEDS).flat_map(|seed| (0..3).map(move |undone| (seed, undone))) {
         let mut lived = live(totals(5), &numbers(seed));
-        let replays = [0, 9, 3].map(|limit| {
-            let replay = asked(&mut lived);
-            repair(&mut lived, replay, &request(), &totals(limit));
-            replay
-        });
+        let replays = repair_thrice(&mut lived);
         let before = handed_over_in(&lived);
         repair(&mut lived, replays[undone], &undoing(replays[undone]), &totals(5));
         lived.undone.insert(replays[undone]);
@@ -240,11 +241,7 @@ fn what_a_later_repair_has_handed_over_is_not_handed_over_by_an_undo() {
 fn after_an_undo_the_last_version_stands_once_it_is_applied_again() {
     for (seed, undone) in (0..SEEDS).flat_map(|seed| (0..3).map(move |undone| (seed, undone))) {
         let mut lived = live(totals(5), &numbers(seed));
-        let replays = [0, 9, 3].map(|limit| {
-            let replay = asked(&mut lived);
-            repair(&mut lived, replay, &request(), &totals(limit));
-            replay
-        });
+        let replays = repair_thrice(&mut lived);
         repair(&mut lived, replays[undone], &undoing(replays[undone]), &totals(5));
         lived.undone.insert(replays[undone]);
         let replay = asked(&mut lived);
