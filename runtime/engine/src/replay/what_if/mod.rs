@@ -4,6 +4,7 @@
 mod added;
 mod asked;
 mod behind;
+mod call;
 mod calls;
 mod delivered;
 mod deployments;

@@ -1,0 +1,138 @@
+//! Takes calls that ended.
+
+use weirgate_types::Commit;
+
+use super::{
+    delivered::{Answers, Delivered, Ran, closed},
+    earlier::Earlier,
+    execute::By,
+    run::Fork,
+    state::Names,
+    walk::Walk,
+};
+use crate::{
+    StorageError,
+    job::StoredRecord,
+    replay::{
+        ReplayError,
+        attempts::{Ended, EndedCall},
+    },
+};
+
+impl Fork {
+    /// Takes a call that ended: executes it where the selection, its events or their states say so.
+    pub(super) fn fold_call(&mut self, walk: &mut Walk, call: &EndedCall) -> Result<(), ReplayError> {
+        let stored = call.iter().map(|ended| walk.commit_record(ended)).collect::<Result<Vec<_>, _>>()?;
+        let commits = call.iter().zip(&stored).map(|(ended, stored)| commit_of(ended, stored.as_ref()));
+        let commits = commits.collect::<Result<Vec<_>, _>>()?;
+        if !commits.iter().flatten().any(|commit| self.matters(commit)) {
+            for (ended, commit) in call.iter().zip(&commits) {
+                let Some((commit, at)) = commit.zip(ended.commit) else { continue };
+                if closed(commit).is_some() {
+                    self.closed(&ended.begun.delivery, &commit.key, at)?;
+                }
+                walk.committed(commit);
+            }
+            return Ok(());
+        }
+        let events = call.iter().zip(&commits).map(|(ended, commit)| match commit {
+            Some(_) => walk.delivered(&ended.begun).map(Some),
+            None => Ok(None),
+        });
+        let events = events.collect::<Result<Vec<_>, _>>()?;
+        let mut delivered = Vec::new();
+        for ((ended, commit), event) in call.iter().zip(&commits).zip(&events) {
+            let (Some(commit), Some(at), Some(event)) = (*commit, ended.commit, event) else { continue };
+            let first_emitted = walk.first_emitted(at, commit)?;
+            delivered.push(self.delivered(event, &ended.begun, commit, (at, first_emitted))?);
+        }
+        let by = delivered.iter().map(|one| self.by(walk, one)).collect::<Result<Vec<_>, _>>()?;
+        for (one, by) in delivered.iter_mut().zip(&by) {
+            if *by == By::Candidate || *by == By::Dropped && !one.is_dropped {
+                self.selected.insert(&one.lane);
+            } else if *by != By::Dropped && self.is_of_the_handlers(one) && one.closed().is_some() {
+                self.left_out.insert(&one.lane);
+            }
+            one.is_dropped = *by == By::Dropped;
+            if *by == By::Candidate {
+                one.answers = Answers::Asked;
+            }
+        }
+        let batches = self.execute_batches(walk, &delivered, &by)?;
+        let mut earlier = Earlier::default();
+        for ((one, by), ran) in delivered.iter().zip(by).zip(batches) {
+            let ran = match ran {
+                Some(ran) => Some(ran),
+                None => self.execute_single(walk, one, by, &earlier)?,
+            };
+            let is_open = one.closed().is_none();
+            if !is_open {
+                self.closed(&one.delivery, &one.lane.1, one.at)?;
+            }
+            if !is_open && (ran.is_some() || one.is_dropped || self.examined.contains_key(&one.lane)) {
+                self.take(walk, one, ran, &earlier)?;
+            }
+            if let Some(commit) = one.commit.filter(|_| delivered.len() > 1) {
+                earlier.take(&one.lane, &commit.effects);
+            }
+        }
+        commits.iter().flatten().for_each(|commit| walk.committed(commit));
+        Ok(())
+    }
+
+    /// Executes the deliveries of a call that is a batch of what handles them: as a whole.
+    fn execute_batches(
+        &self,
+        walk: &mut Walk,
+        delivered: &[Delivered<'_>],
+        by: &[By],
+    ) -> Result<Vec<Option<Ran>>, ReplayError> {
+        let mut ran: Vec<Option<Ran>> = delivered.iter().map(|_| None).collect();
+        let there: Vec<usize> =
+            (0..delivered.len()).filter(|index| delivered.get(*index).is_some_and(|one| !one.is_dropped)).collect();
+        let items: Vec<_> = there.iter().filter_map(|index| delivered.get(*index)).collect();
+        let mut versions = by.to_vec();
+        versions.dedup();
+        for version in versions {
+            let results = self.by_executable(walk, version, |walk, executable| match executable.is_batch() {
+                true => self.execute_items(walk, executable, &items, (&Names::default(), &Earlier::default())),
+                false => Ok(Vec::new()),
+            })?;
+            for (index, result) in there.iter().zip(results.into_iter().flatten()) {
+                if let Some(slot) = ran.get_mut(*index).filter(|_| by.get(*index) == Some(&version)) {
+                    *slot = Some(result);
+                }
+            }
+        }
+        Ok(ran)
+    }
+
+    /// Executes a delivery of a call whose deliveries before it were taken, by what takes one at a time.
+    fn execute_single(
+        &self,
+        walk: &mut Walk,
+        one: &Delivered<'_>,
+        by: By,
+        earlier: &Earlier,
+    ) -> Result<Option<Ran>, ReplayError> {
+        let ran = self.by_executable(walk, by, |walk, executable| match executable.is_batch() {
+            true => Ok(Vec::new()),
+            false => self.execute_items(walk, executable, &[one], (&Names::default(), earlier)),
+        });
+        Ok(ran?.and_then(|mut ran| ran.pop()))
+    }
+
+    /// Whether a delivery may come to something else in the fork.
+    fn matters(&self, commit: &Commit) -> bool {
+        commit.handler == self.request.handler
+            || self.substitutes.has(commit.event)
+            || (!self.examined.is_empty() && self.examined.contains_key(&(commit.handler.clone(), commit.key.clone())))
+    }
+}
+
+/// The commit of an attempt in the record that holds it; `None` if the attempt was discarded.
+fn commit_of<'r>(ended: &Ended, stored: Option<&'r StoredRecord>) -> Result<Option<&'r Commit>, ReplayError> {
+    let Some(stored) = stored else { return Ok(None) };
+    let commit = stored.record.commit_of(&ended.begun.delivery);
+    Ok(Some(commit.ok_or(StorageError::Missing { what: "commit", position: stored.first })?))
+}
