@@ -167,7 +167,7 @@ impl Walk<'_> {
             }
             _ => {}
         }
-        let (mut added, mut closed) = (Vec::new(), Vec::new());
+        let mut added = Vec::new();
         if let Record::DeliveryDecided(one) = record
             && one.delivery.handler == *self.receiver
             && one.command.closes()
@@ -179,29 +179,13 @@ impl Walk<'_> {
         for commit in record.commits() {
             let first = at.next();
             at = at.plus(commit.effects.emitted.len() as u64);
+            if matches!(commit.outcome, Outcome::Completed | Outcome::Withheld) {
+                added.extend(self.committed(history, commit, first));
+            }
             let is_closed = !matches!(commit.outcome, Outcome::Retry { .. } | Outcome::AwaitingCorrection { .. });
             if is_closed && commit.handler == *self.receiver {
-                closed.push((commit.key.clone(), commit.event));
+                self.close(&commit.key, commit.event);
             }
-            if !matches!(commit.outcome, Outcome::Completed | Outcome::Withheld) {
-                continue;
-            }
-            if commit.handler == *self.right.handler && self.right.keys.contains(&commit.key) {
-                added.extend(self.corrected(history, commit, first));
-            } else if commit.handler == *self.receiver {
-                if !self.dropped.contains(&commit.event) {
-                    let r#type = history.event_at(commit.event).r#type.clone();
-                    let is_fixed = self.deployments.get(&commit.version).is_some_and(|one| one.is_fixed);
-                    let request = self.handlers.request(self.receiver, &r#type, commit.event, is_fixed);
-                    let answer = request.and_then(|request| history.answer_of(&commit.delivery(), &request, None));
-                    self.deliver(&commit.key, &r#type, (commit.event, answer.unwrap_or(0)), commit.version);
-                }
-                let stand = self.stands.entry(commit.key.clone()).or_default();
-                stand.recorded = stand.recorded.with(&commit.effects.state);
-            }
-        }
-        for (key, event) in &closed {
-            self.close(key, *event);
         }
         for event in added {
             self.added.push(event.clone());
@@ -211,6 +195,25 @@ impl Walk<'_> {
                 self.deliver_added(&event);
             }
         }
+    }
+
+    /// A delivery that was completed; returns the events that are missing in the log.
+    fn committed(&mut self, history: &History<'_>, commit: &Commit, first: Position) -> Vec<Event> {
+        if commit.handler == *self.right.handler && self.right.keys.contains(&commit.key) {
+            return self.corrected(history, commit, first);
+        }
+        if commit.handler == *self.receiver {
+            if !self.dropped.contains(&commit.event) {
+                let r#type = history.event_at(commit.event).r#type.clone();
+                let is_fixed = self.deployments.get(&commit.version).is_some_and(|one| one.is_fixed);
+                let request = self.handlers.request(self.receiver, &r#type, commit.event, is_fixed);
+                let answer = request.and_then(|request| history.answer_of(&commit.delivery(), &request, None));
+                self.deliver(&commit.key, &r#type, (commit.event, answer.unwrap_or(0)), commit.version);
+            }
+            let stand = self.stands.entry(commit.key.clone()).or_default();
+            stand.recorded = stand.recorded.with(&commit.effects.state);
+        }
+        Vec::new()
     }
 
     /// The deliveries that a record opens.

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use weirgate_types::{DeliveryId, Event, HandlerName, Ordering, Position, Record};
+use weirgate_types::{Commit, DeliveryId, Event, HandlerName, Ordering, Position, Record};
 
 use super::{
     Progress,
-    delivered::{Answers, Delivered},
+    delivered::{Answers, Delivered, closed},
     deployments::InForce,
     earlier::Earlier,
     request::Facts,
@@ -55,8 +55,13 @@ impl Fork {
         Ok(())
     }
 
-    /// Delivers the events that only the fork has, and those that they lead to.
-    pub(super) fn deliver_added(&mut self, walk: &mut Walk, progress: &dyn Progress) -> Result<(), ReplayError> {
+    /// Delivers the events that only the fork has, and those that they lead to: after the deliveries of a call that were taken, if any.
+    pub(super) fn deliver_added(
+        &mut self,
+        walk: &mut Walk,
+        earlier: &Earlier,
+        progress: &dyn Progress,
+    ) -> Result<(), ReplayError> {
         while let Some(added) = self.waiting.pop_front() {
             self.waiting_bytes = self.waiting_bytes.saturating_sub(added.bytes());
             let Added { event, of, at, behind, depth, cause, to } = added;
@@ -87,16 +92,16 @@ impl Fork {
                     delivered.answers = Answers::Asked;
                 }
                 let ran = match candidate {
-                    Some(candidate) => self.execute_added(walk, &delivered, &candidate.executable)?,
+                    Some(candidate) => self.execute_added(walk, (&delivered, earlier), &candidate.executable)?,
                     None => {
                         let deployment = walk.deployment(in_force.version)?;
                         let executable =
                             deployment.executable.as_ref().ok_or(ReplayError::NoModule(in_force.version))?;
-                        self.execute_added(walk, &delivered, executable)?
+                        self.execute_added(walk, (&delivered, earlier), executable)?
                     }
                 };
                 let lane = delivered.lane.clone();
-                self.take(walk, &delivered, Some(ran), &Earlier::default())?;
+                self.take(walk, &delivered, Some(ran), earlier)?;
                 if self.examined.contains_key(&lane) {
                     let mut examined = self.open_lane(&lane);
                     match &cause {
@@ -150,6 +155,14 @@ impl Fork {
         let ordering = self.ordering(&delivery.handler, in_force);
         let released = self.behind.closed(&delivery.handler, ordering, (key, delivery.position, at));
         released.into_iter().try_for_each(|added| self.add(added))
+    }
+
+    /// Whether events wait behind a delivery that a commit closes.
+    pub(super) fn is_awaited(&self, commit: &Commit) -> bool {
+        let Some(in_force) = self.in_force.get(&commit.handler).filter(|_| closed(commit).is_some()) else {
+            return false;
+        };
+        self.behind.is_awaited(&commit.handler, self.ordering(&commit.handler, in_force), (&commit.key, commit.event))
     }
 
     /// Events that the candidate takes, and the version in force did not.

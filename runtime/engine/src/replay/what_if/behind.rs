@@ -83,6 +83,19 @@ impl Behind {
         waiting.into_iter().map(|added| Added { at, ..added }).collect()
     }
 
+    /// Whether events wait for a delivery, and for none after it.
+    pub fn is_awaited(&self, handler: &HandlerName, ordering: Ordering, (key, event): (&str, Position)) -> bool {
+        // Asked of each commit of a batch.
+        if self.waiting.is_empty() {
+            return false;
+        }
+        let Some(lane) = lane(handler, ordering, key) else { return false };
+        let (open, waiting) = (self.open.get(&lane), self.waiting.get(&lane));
+        let next = open.and_then(|open| open.range(event.next()..).next());
+        let first = waiting.and_then(|waiting| waiting.first());
+        first.is_some_and(|first| next.is_none_or(|next| first.behind < *next))
+    }
+
     /// The handler was removed: none of its deliveries is closed any more.
     pub fn removed(&mut self, handler: &HandlerName) {
         self.waiting.retain(|(of, _), _| of != handler);
@@ -147,6 +160,10 @@ mod tests {
         assert!(behind.add(&h, Ordering::None, added(4, "a")).is_some());
         assert!(behind.add(&handler("g"), key, added(4, "a")).is_some(), "of another handler");
         assert!(behind.add(&h, key, added(4, "a")).is_none() && behind.add(&h, key, added(6, "a")).is_none());
+        let is_awaited =
+            |behind: &Behind, key: &str, event| behind.is_awaited(&h, Ordering::Key, (key, Position(event)));
+        assert!(is_awaited(&behind, "a", 3) && is_awaited(&behind, "a", 5), "one waits for each");
+        assert!(!is_awaited(&behind, "b", 3) && !is_awaited(&behind, "a", 2), "nothing is open up to there");
         assert_eq!(released(&mut behind, key, "b", 3, 8), []);
         assert_eq!(released(&mut behind, key, "a", 3, 9), [(4, 9)]);
         assert_eq!(released(&mut behind, key, "a", 5, 10), [(6, 10)]);

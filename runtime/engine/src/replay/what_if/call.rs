@@ -1,8 +1,11 @@
-//! Takes calls that ended.
+//! Takes calls that ended: each as a whole, or in parts, where the fork delivers events between its deliveries.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use weirgate_types::Commit;
 
 use super::{
+    Progress,
     delivered::{Answers, Delivered, Ran, closed},
     earlier::Earlier,
     execute::By,
@@ -21,15 +24,20 @@ use crate::{
 
 impl Fork {
     /// Takes a call that ended: executes it where the selection, its events or their states say so.
-    pub(super) fn fold_call(&mut self, walk: &mut Walk, call: &EndedCall) -> Result<(), ReplayError> {
+    pub(super) fn fold_call(
+        &mut self,
+        walk: &mut Walk,
+        call: &EndedCall,
+        progress: &dyn Progress,
+    ) -> Result<(), ReplayError> {
         let stored = call.iter().map(|ended| walk.commit_record(ended)).collect::<Result<Vec<_>, _>>()?;
         let commits = call.iter().zip(&stored).map(|(ended, stored)| commit_of(ended, stored.as_ref()));
         let commits = commits.collect::<Result<Vec<_>, _>>()?;
-        if !commits.iter().flatten().any(|commit| self.matters(commit)) {
-            for (ended, commit) in call.iter().zip(&commits) {
-                let Some((commit, at)) = commit.zip(ended.commit) else { continue };
+        let matters = |commit: &&Commit| self.matters(commit) || commits.len() > 1 && self.is_awaited(commit);
+        if !commits.iter().flatten().any(matters) {
+            for (commit, at) in commits.iter().zip(call).filter_map(|(commit, ended)| commit.zip(ended.commit)) {
                 if closed(commit).is_some() {
-                    self.closed(&ended.begun.delivery, &commit.key, at)?;
+                    self.closed(&commit.delivery(), &commit.key, at)?;
                 }
                 walk.committed(commit);
             }
@@ -46,8 +54,49 @@ impl Fork {
             let first_emitted = walk.first_emitted(at, commit)?;
             delivered.push(self.delivered(event, &ended.begun, commit, (at, first_emitted))?);
         }
-        let by = delivered.iter().map(|one| self.by(walk, one)).collect::<Result<Vec<_>, _>>()?;
-        for (one, by) in delivered.iter_mut().zip(&by) {
+        let (mut rest, mut earlier) = (delivered.as_mut_slice(), Earlier::default());
+        while !rest.is_empty() {
+            let by = self.part(walk, rest, &earlier)?;
+            let (part, later) = rest.split_at_mut(by.len());
+            let next = later.first().map(|next| next.delivery.clone());
+            self.fold_part(walk, part, &by, &mut earlier, next.is_some())?;
+            if let Some(next) = next {
+                earlier.before(next);
+                self.deliver_added(walk, &earlier, progress)?;
+            }
+            rest = later;
+        }
+        commits.iter().flatten().for_each(|commit| walk.committed(commit));
+        Ok(())
+    }
+
+    /// Who handles the first deliveries of a call: as many as are taken together. An event of the fork that waits for one of them comes before
+    /// the others; and where another version handles a later delivery of a key, or none did, that has the state which the fork has by then.
+    fn part(&self, walk: &mut Walk, rest: &[Delivered<'_>], earlier: &Earlier) -> Result<Vec<By>, ReplayError> {
+        let (mut part, mut of_keys) = (Vec::new(), BTreeMap::new());
+        for one in rest {
+            let by = self.by(walk, one, earlier)?;
+            if of_keys.insert(&one.lane, by).is_some_and(|before| !by.goes_on_after(before)) {
+                break;
+            }
+            part.push(by);
+            if one.commit.is_some_and(|commit| self.is_awaited(commit)) {
+                break;
+            }
+        }
+        Ok(part)
+    }
+
+    /// Takes deliveries of a call, all of them or a part.
+    fn fold_part(
+        &mut self,
+        walk: &mut Walk,
+        part: &mut [Delivered<'_>],
+        by: &[By],
+        earlier: &mut Earlier,
+        is_more: bool,
+    ) -> Result<(), ReplayError> {
+        for (one, by) in part.iter_mut().zip(by) {
             if *by == By::Candidate || *by == By::Dropped && !one.is_dropped {
                 self.selected.insert(&one.lane);
             } else if *by != By::Dropped && self.is_of_the_handlers(one) && one.closed().is_some() {
@@ -58,48 +107,45 @@ impl Fork {
                 one.answers = Answers::Asked;
             }
         }
-        let batches = self.execute_batches(walk, &delivered, &by)?;
-        let mut earlier = Earlier::default();
-        for ((one, by), ran) in delivered.iter().zip(by).zip(batches) {
+        let batches = self.execute_batches(walk, part, by, earlier)?;
+        for ((one, by), ran) in part.iter().zip(by).zip(batches) {
             let ran = match ran {
                 Some(ran) => Some(ran),
-                None => self.execute_single(walk, one, by, &earlier)?,
+                None => self.execute_single(walk, one, *by, earlier)?,
             };
             let is_open = one.closed().is_none();
             if !is_open {
                 self.closed(&one.delivery, &one.lane.1, one.at)?;
             }
             if !is_open && (ran.is_some() || one.is_dropped || self.examined.contains_key(&one.lane)) {
-                self.take(walk, one, ran, &earlier)?;
+                self.take(walk, one, ran, earlier)?;
             }
-            if let Some(commit) = one.commit.filter(|_| delivered.len() > 1) {
-                earlier.take(&one.lane, &commit.effects);
+            if let Some(commit) = one.commit.filter(|_| is_more || part.len() > 1) {
+                earlier.take(&one.lane, commit);
             }
         }
-        commits.iter().flatten().for_each(|commit| walk.committed(commit));
         Ok(())
     }
 
-    /// Executes the deliveries of a call that is a batch of what handles them: as a whole.
+    /// Executes deliveries of a call that are a batch of what handles them: as a whole.
     fn execute_batches(
         &self,
         walk: &mut Walk,
         delivered: &[Delivered<'_>],
         by: &[By],
+        earlier: &Earlier,
     ) -> Result<Vec<Option<Ran>>, ReplayError> {
         let mut ran: Vec<Option<Ran>> = delivered.iter().map(|_| None).collect();
         let there: Vec<usize> =
             (0..delivered.len()).filter(|index| delivered.get(*index).is_some_and(|one| !one.is_dropped)).collect();
         let items: Vec<_> = there.iter().filter_map(|index| delivered.get(*index)).collect();
-        let mut versions = by.to_vec();
-        versions.dedup();
-        for version in versions {
-            let results = self.by_executable(walk, version, |walk, executable| match executable.is_batch() {
-                true => self.execute_items(walk, executable, &items, (&Names::default(), &Earlier::default())),
+        for version in by.iter().collect::<BTreeSet<_>>() {
+            let results = self.by_executable(walk, *version, |walk, executable| match executable.is_batch() {
+                true => self.execute_items(walk, executable, &items, (&Names::default(), earlier)),
                 false => Ok(Vec::new()),
             })?;
             for (index, result) in there.iter().zip(results.into_iter().flatten()) {
-                if let Some(slot) = ran.get_mut(*index).filter(|_| by.get(*index) == Some(&version)) {
+                if let Some(slot) = ran.get_mut(*index).filter(|_| by.get(*index) == Some(version)) {
                     *slot = Some(result);
                 }
             }

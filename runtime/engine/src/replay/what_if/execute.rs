@@ -7,7 +7,7 @@ use weirgate_types::{Commit, Correction, FIRST_STATE_VERSION, Position, RUNTIME_
 
 use super::{
     calls::{Asking, ForkCalls, UnmadeCall},
-    delivered::{Answers, Delivered, Ran, closed},
+    delivered::{Answers, Delivered, Ran},
     earlier::Earlier,
     notes::Examined,
     request::{Closed, Facts},
@@ -16,18 +16,16 @@ use super::{
     walk::{Found, HeldState, Walk},
 };
 use crate::{
-    StorageError,
-    job::StoredRecord,
     replay::{
         ReplayError,
-        attempts::{Begun, Ended, EndedCall},
+        attempts::Begun,
         execute::{CallInput, Executable, Execution, ItemInput, Services},
         recorded::RecordedCalls,
     },
 };
 
 /// Who handles a delivery in the fork.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum By {
     /// What the log holds stands.
     Record,
@@ -36,6 +34,14 @@ pub(super) enum By {
     Candidate,
     /// The version that handled it.
     Version(Position),
+}
+
+impl By {
+    /// Whether a delivery may be taken together with one of the same key before it.
+    pub(super) fn goes_on_after(self, before: Self) -> bool {
+        let is_new = |by| matches!(by, Self::Candidate | Self::Dropped);
+        self == before || is_new(self) && is_new(before)
+    }
 }
 
 impl Fork {
@@ -89,7 +95,7 @@ impl Fork {
         })
     }
 
-    pub(super) fn by(&self, walk: &mut Walk, one: &Delivered<'_>) -> Result<By, ReplayError> {
+    pub(super) fn by(&self, walk: &mut Walk, one: &Delivered<'_>, earlier: &Earlier) -> Result<By, ReplayError> {
         let Some((closed, version)) = one.closed().zip(one.begun.map(|begun| begun.version)) else {
             return Ok(By::Record);
         };
@@ -97,7 +103,7 @@ impl Fork {
             return Ok(By::Dropped);
         }
         if let Some(candidate) = self.candidate.as_ref()
-            && self.is_selected(walk, one, (closed, version))?
+            && self.is_selected(walk, (one, earlier), (closed, version))?
         {
             let takes = one.is_addressed || candidate.interest.matches(&one.event.r#type, &one.event.source);
             return Ok(if takes { By::Candidate } else { By::Dropped });
@@ -117,7 +123,7 @@ impl Fork {
     fn is_selected(
         &self,
         walk: &mut Walk,
-        one: &Delivered<'_>,
+        (one, earlier): (&Delivered<'_>, &Earlier),
         (closed, version): (Closed, Position),
     ) -> Result<bool, ReplayError> {
         let may_differ = one.cause.is_some() || self.may_differ(&one.lane);
@@ -137,21 +143,21 @@ impl Fork {
             return Ok(false);
         }
         let Some(name) = &self.request.selection.read_state else { return Ok(true) };
-        self.has_read(walk, one, version, name)
+        self.has_read(walk, (one, earlier), version, name)
     }
 
     /// Whether the version that handled a delivery reads a value of the state, given the fork's.
     fn has_read(
         &self,
         walk: &mut Walk,
-        one: &Delivered<'_>,
+        (one, earlier): (&Delivered<'_>, &Earlier),
         version: Position,
         name: &str,
     ) -> Result<bool, ReplayError> {
         let deployment = walk.deployment(version)?;
         let Some(executable) = &deployment.executable else { return Err(ReplayError::NoModule(version)) };
         let names = Names::default();
-        self.execute_items(walk, executable, &[one], (&names, &Earlier::default()))?;
+        self.execute_items(walk, executable, &[one], (&names, earlier))?;
         Ok(names.has(name))
     }
 
@@ -159,10 +165,10 @@ impl Fork {
     pub(super) fn execute_added(
         &self,
         walk: &Walk,
-        delivered: &Delivered<'_>,
+        (delivered, earlier): (&Delivered<'_>, &Earlier),
         executable: &Executable,
     ) -> Result<Ran, ReplayError> {
-        let mut ran = self.execute_items(walk, executable, &[delivered], (&Names::default(), &Earlier::default()))?;
+        let mut ran = self.execute_items(walk, executable, &[delivered], (&Names::default(), earlier))?;
         ran.pop().ok_or(ReplayError::NoItem(0))
     }
 
@@ -238,7 +244,10 @@ impl Fork {
             // 0: no call returned.
             (None, Some(commit)) if commit.state_version > 0 => commit.migrated_from.unwrap_or(commit.state_version),
             (None, _) if self.has_one_version(lane, executable) => executable.state_version,
-            (None, _) => walk.state_version(lane)?.unwrap_or(executable.state_version),
+            (None, _) => match earlier.state_version(lane) {
+                Some(version) => version,
+                None => walk.state_version(lane)?.unwrap_or(executable.state_version),
+            },
         };
         if had == executable.state_version {
             return Ok(None);

@@ -220,7 +220,7 @@ impl Fork {
         };
         let value = |name: &str| earlier.value(&lane, name, || Ok(walk.state(&lane)?.get(name).cloned()));
         let timer = |name: &str| earlier.timer(&lane, name, || walk.timer(&lane, name));
-        let part = |subject: &str| walk.part(delivered, subject);
+        let part = |subject: &str| walk.part(delivered, earlier, subject);
         let pairs = examined.lane.fold::<ReplayError>(both, value, timer, part)?;
         if self.cascade.is_some() {
             let first = (Some(&delivered.delivery), delivered.first_emitted);
@@ -338,10 +338,11 @@ impl Fork {
             progress.go_on(position, self.executed)?;
             let ended = walk.go_to(position, &record);
             self.record(walk, position, &record)?;
-            self.deliver_added(walk, progress)?;
+            let no_call = Earlier::default();
+            self.deliver_added(walk, &no_call, progress)?;
             for call in &ended {
-                self.fold_call(walk, call)?;
-                self.deliver_added(walk, progress)?;
+                self.fold_call(walk, call, progress)?;
+                self.deliver_added(walk, &no_call, progress)?;
             }
             walk.leave(&record);
             self.check_bytes(walk)?;

@@ -14,6 +14,7 @@ use weirgate_types::{Commit, Effects, Event, HandlerName, Position, Record, Time
 use super::{
     asked::{AskedReplays, IsUndone},
     delivered::Delivered,
+    earlier::Earlier,
     lane::Stood,
     lane_past::{LanePast, Wrote},
     run::LaneId,
@@ -297,15 +298,15 @@ impl Walk {
         Ok(set?.flatten())
     }
 
-    /// The handler's part of a subject's status, as the log has it before a delivery is committed.
-    pub fn part(&self, delivered: &Delivered<'_>, subject: &str) -> Result<Stood, ReplayError> {
+    /// The handler's part of a subject's status, as the log has it before a delivery is committed; of one that only the fork has, where that is.
+    pub fn part(&self, delivered: &Delivered<'_>, earlier: &Earlier, subject: &str) -> Result<Stood, ReplayError> {
         let Delivered { delivery, lane, commit, at, .. } = delivered;
-        if commit.is_none() {
+        let Some(before) = commit.map_or_else(|| earlier.next(), |_| Some(delivery)) else {
             let after = self.at.as_ref().map_or(*at, |at| at.first.plus(at.record.width()));
             return self.part_before(lane, subject, after);
-        }
+        };
         let stored = self.stored(*at)?.ok_or(StorageError::Missing { what: "commit", position: *at })?;
-        let earlier = stored.record.commits().iter().take_while(|other| other.delivery() != *delivery);
+        let earlier = stored.record.commits().iter().take_while(|other| other.delivery() != *before);
         let of_handler = earlier.filter(|other| other.handler == delivery.handler);
         let writes = of_handler.flat_map(|other| other.effects.status.iter().map(move |write| (&other.key, write)));
         match writes.filter(|(_, write)| write.subject == subject).last() {

@@ -2,7 +2,9 @@
 //! with the candidate. What a what-if over the first world's log finds has to be the second world; with its plan appended, another what-if
 //! finds nothing.
 
+mod batches;
 mod folds;
+mod functions;
 mod kept;
 mod lived;
 mod owners;
@@ -19,8 +21,9 @@ use std::{
 use weirgate_types::{Digest, Effects, Event, Position, Record, Repaired, ReplayRequested, StateWrite};
 
 use super::*;
+use functions::{CANDIDATE, Handler};
 use stands::Now;
-use world::{ALL, CANDIDATE, Chance, Handler, REPORTS, TOTALS, World, event, manifest, name, totals};
+use world::{ALL, Chance, REPORTS, TOTALS, World, event, manifest, name, totals};
 
 fn request() -> WhatIf {
     let candidate = Candidate { module: CANDIDATE, manifest: manifest(TOTALS, "number"), version: None };

@@ -9,7 +9,7 @@ use std::{
 };
 
 use weirgate_history::History;
-use weirgate_host::{Call, ModuleError, ReadState};
+use weirgate_host::ReadState;
 use weirgate_log::{Epoch, Identity, Log, LogOptions, Salt};
 use weirgate_testkit::SimStorage;
 use weirgate_types::{
@@ -19,9 +19,10 @@ use weirgate_types::{
 
 use super::{
     super::{run::Fork, walk::Walk, *},
+    functions::{Functions, Handler, KeyState, executable},
     request,
 };
-use crate::replay::execute::{Executable, ItemInput, Load, Services};
+use crate::replay::execute::ItemInput;
 
 pub const TOTALS: &str = "totals";
 pub const REPORTS: &str = "reports";
@@ -53,36 +54,6 @@ impl Chance {
 
 pub fn index(n: u64) -> usize {
     usize::try_from(n).expect("a small number")
-}
-
-/// What a version of a handler does with an event.
-pub type Handler = Arc<dyn Fn(&ItemInput<'_>, &dyn ReadState) -> Effects + Send + Sync>;
-
-/// The versions in force, as a fork executes them, and the candidate.
-struct Functions(BTreeMap<HandlerName, Handler>, Option<Handler>);
-
-/// The module of the candidate.
-pub const CANDIDATE: Digest = Digest([1; 32]);
-
-impl Load for Functions {
-    fn load_for(&self, digest: Digest, manifest: &Manifest) -> Result<Executable, ModuleError> {
-        let candidate = self.1.as_ref().filter(|_| digest == CANDIDATE);
-        let handler = candidate.or_else(|| self.0.get(&manifest.name)).ok_or(ModuleError::Missing(digest))?;
-        Ok(executable(handler, manifest))
-    }
-}
-
-fn item<'a>(call: &Call<'a>) -> ItemInput<'a> {
-    let event = Cow::Borrowed(call.event);
-    ItemInput { delivery: call.delivery.clone(), attempt: call.attempt, event, depth: 0, migrate_from: None }
-}
-
-fn executable(handler: &Handler, manifest: &Manifest) -> Executable {
-    let handler = Arc::clone(handler);
-    let function = move |calls: &[Call<'_>], services: &[Services]| {
-        calls.iter().zip(services).map(|(call, (state, _))| Ok(handler(&item(call), &**state))).collect()
-    };
-    Executable::of_function(Arc::new(function), manifest)
 }
 
 fn number(state: &dyn ReadState, name: &str) -> u64 {
@@ -189,18 +160,6 @@ pub struct World {
     /// How many writes of parts were looked at.
     pub looked_at: Cell<usize>,
     history: Arc<History>,
-}
-
-pub struct KeyState(BTreeMap<String, Vec<u8>>);
-
-impl ReadState for KeyState {
-    fn get(&self, name: &str) -> Result<Option<Vec<u8>>, weirgate_host::StateError> {
-        Ok(self.0.get(name).cloned())
-    }
-
-    fn list(&self, prefix: &str, limit: usize) -> Result<Vec<String>, weirgate_host::StateError> {
-        Ok(self.0.keys().filter(|name| name.starts_with(prefix)).take(limit).cloned().collect())
-    }
 }
 
 pub fn name(text: &str) -> HandlerName {
