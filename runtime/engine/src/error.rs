@@ -216,6 +216,11 @@ pub enum Refusal {
          {version}: ask again what would be, so that they are part of the plan, or approve some keys of it (`keys`)"
     )]
     HandledSince { replay: Position, through: Position, version: Position },
+    #[error(
+        "an undo has taken repairs of the handler back after position {through}, up to which replay {replay} looked: ask again what would be, \
+         so that these keys are part of the plan, or approve some keys of it (`keys`)"
+    )]
+    UndoneSince { replay: Position, through: Position },
     #[error("too many replays wait to be computed: ask again later, or cancel some")]
     TooManyWhatIfs,
     #[error("replay {0} is not approved, or has ended")]

@@ -93,6 +93,8 @@ pub struct ReplayRow {
     /// The newest repair, and the newest one that takes one back.
     pub last_repair: Option<Position>,
     pub last_undone: Option<Position>,
+    /// Where the last undo of another replay of the handler ended: what that has brought back is in no plan that was computed before.
+    pub undone_beside: Option<Position>,
     /// The `UndoRequested` that stands.
     pub undo_requested: Option<Position>,
     pub requested_at_ms: u64,
@@ -117,6 +119,7 @@ impl ReplayRow {
             applied_to: ReplayState::Requested,
             last_repair: None,
             last_undone: None,
+            undone_beside: None,
             undo_requested: None,
             requested_at_ms: requested.at_ms,
             approved_at_ms: None,
@@ -156,7 +159,7 @@ impl ReplayRow {
         self.last_repair.is_some()
     }
 
-    /// An undo is asked for once, and again when there are other repairs than at the time.
+    /// An undo is asked for once, and again when other repairs stand than at the time.
     #[must_use]
     pub fn may_request_undo(&self) -> bool {
         let is_being_undone = self.undoes && self.is_under_way();
@@ -164,10 +167,10 @@ impl ReplayRow {
         self.has_repaired() && self.state != ReplayState::Undone && !is_being_undone && !is_of_all
     }
 
-    /// Up to where its undo is computed: from when it was asked for, and with what it has repaired or taken back since.
+    /// Up to where its undo is computed: from when it was asked for, and with what was repaired or taken back since.
     #[must_use]
     pub fn undo_through(&self) -> Option<Position> {
-        self.undo_requested.max(self.last_repair).max(self.last_undone)
+        self.undo_requested.max(self.last_repair).max(self.last_undone).max(self.undone_beside)
     }
 
     /// A plan may be approved again, since keys change meanwhile. What is written can be undone, once that was asked for.
@@ -204,10 +207,17 @@ impl ReplayRow {
         }
     }
 
-    /// Whether its undo was computed before its newest repair: it would leave that in place.
+    /// Whether its undo was computed before its newest repair, or before another undo has brought some of its repairs back: it would leave
+    /// them in place.
     #[must_use]
     pub fn is_undo_outdated(&self, through: Position) -> bool {
-        self.last_repair.is_some_and(|last| last > through)
+        self.last_repair.is_some_and(|last| last > through) || self.is_undone_beside_since(through)
+    }
+
+    /// Whether an undo of another replay of the handler has ended after a position.
+    #[must_use]
+    pub fn is_undone_beside_since(&self, through: Position) -> bool {
+        self.undone_beside.is_some_and(|ended| ended > through)
     }
 
     /// The newest decisions about the application, or about the undo.
@@ -414,6 +424,7 @@ mod tests {
             let [last_repair, last_undone] = [repair, undone].map(|at| Some(Position(at)).filter(|at| at.0 > 0));
             ReplayRow { undo_requested: asked.map(Position), last_repair, last_undone, ..row(state, undoes, 3) }
         };
+        let beside = |row, ended| ReplayRow { undone_beside: Some(Position(ended)), ..row };
         for (row, may, through) in [
             (asked(Applied, false, None, (5, 0)), true, 5),
             (asked(Applied, false, Some(6), (5, 0)), false, 6),
@@ -423,10 +434,16 @@ mod tests {
             (asked(UndoneInPart, true, Some(6), (5, 9)), true, 9),
             (asked(UndoneInPart, true, Some(10), (5, 9)), false, 10),
             (asked(Undone, true, Some(6), (5, 9)), false, 9),
+            (beside(asked(Applied, false, Some(6), (5, 0)), 7), true, 7),
+            (beside(asked(Applied, false, Some(8), (5, 0)), 7), false, 8),
+            (beside(asked(UndoneInPart, true, Some(6), (5, 9)), 10), true, 10),
         ] {
             assert_eq!((row.may_request_undo(), row.undo_through()), (may, Some(Position(through))), "{row:?}");
         }
         assert!(!row(Applied, false, 0).may_request_undo(), "there is nothing to undo");
+        let outdated =
+            [4, 5, 7, 8].map(|through| beside(row(Applied, false, 3), 7).is_undo_outdated(Position(through)));
+        assert_eq!(outdated, [true, true, false, false]);
         let mut withdrawn = row(Applied, false, 3);
         assert!(withdrawn.may_end(ReplayEnd::UndoCancelled) && withdrawn.may_be_approved(true));
         withdrawn.ended(ReplayEnd::UndoCancelled, (Position(9), 9));
@@ -447,7 +464,8 @@ mod tests {
     fn a_rows_size_is_bounded() {
         let handler = "h".repeat(64).parse().expect("a name");
         let [keys, keys_undone, records, requested_at_ms] = [u64::MAX; 4];
-        let [approved, begun, refused, ended, last_repair, last_undone, undo_requested] = [Some(Position(u64::MAX)); 7];
+        let [approved, begun, refused, ended] = [Some(Position(u64::MAX)); 4];
+        let [last_repair, last_undone, undone_beside, undo_requested] = [Some(Position(u64::MAX)); 4];
         let [approved_at_ms, ended_at_ms] = [Some(u64::MAX); 2];
         let state = ReplayState::Cancelled;
         let row = ReplayRow {
@@ -465,6 +483,7 @@ mod tests {
             applied_to: state,
             last_repair,
             last_undone,
+            undone_beside,
             undo_requested,
             requested_at_ms,
             approved_at_ms,

@@ -211,6 +211,7 @@ fn of_replay(refusal: &Refusal, detail: String) -> Problem {
             return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too-many-what-ifs", detail).retry_after(5);
         }
         Refusal::HandledSince { .. } => (StatusCode::CONFLICT, "handled-since"),
+        Refusal::UndoneSince { .. } => (StatusCode::CONFLICT, "undone-since"),
         Refusal::PlanIsEmpty(_) => (StatusCode::CONFLICT, "plan-is-empty"),
         Refusal::NoKeyCanBeRepaired(_) => (StatusCode::CONFLICT, "no-key-can-be-repaired"),
         Refusal::NotApproved(_) => (StatusCode::CONFLICT, "not-approved"),

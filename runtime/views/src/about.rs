@@ -2,7 +2,7 @@
 
 use weirgate_types::{Epoch, Epochs, Known, Position};
 
-pub const VERSION: u8 = 13;
+pub const VERSION: u8 = 14;
 
 /// The log that the views belong to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -69,6 +69,7 @@ impl Story {
         let approved = self.decided.as_ref().map(|decided| &decided.approved);
         let is_decided = item.row.undoes && item.row.undo_requested < item.row.approved;
         let approved_through = approved.filter(|_| is_decided || self.undo.is_none()).map(|approved| approved.through);
+        let approved_through = approved_through.filter(|through| !item.row.is_undo_outdated(*through));
         let through = approved_through.or_else(|| item.row.undo_through())?;
         // A log of an earlier build does not say when it was asked for.
         let asked_at_ms = self.undo.as_ref().map(|undo| undo.at_ms).or_else(|| approved.map(|one| one.at_ms))?;

@@ -226,10 +226,17 @@ impl Handle {
         }
         if id.is_undo {
             choices.fold_again = receivers_of(&computed);
+        } else {
+            for receiver in &choices.fold_again {
+                self.handler(receiver.clone()).await?;
+            }
         }
         check_fold(replay, &choices, &computed)?;
         check_keys(replay, &choices, &computed)?;
         let version = self.check_in_force(&found.request).await?;
+        if choices.keys.is_none() && !id.is_undo && row.is_undone_beside_since(found.request.through) {
+            return Err(Refusal::UndoneSince { replay, through: found.request.through });
+        }
         self.check_nothing_since(&found, &choices, version).await?;
         let choices = recorded(&choices)?;
         let (through, undoes) = (found.request.through, id.is_undo);

@@ -45,7 +45,24 @@ impl Projection {
         if is_over && self.replay_under_way(&ended.handler)? == Some(ended.replay) {
             self.remove(keys::replaying(&ended.handler));
         }
+        let has_undone = self.replay(ended.replay)?.is_some_and(|row| row.undoes && row.last_undone.is_some());
+        if is_over && has_undone {
+            self.undone_beside(position, ended)?;
+        }
         self.change_replay(ended.replay, |row| row.ended(ended.end, (position, ended.at_ms)))
+    }
+
+    /// An undo has ended: plans of the handler's other replays are none of what it has brought back.
+    fn undone_beside(&mut self, position: Position, ended: &ReplayEnded) -> Result<(), StorageError> {
+        let mut open = Vec::new();
+        for (key, value) in self.scan(keys::replays(), usize::MAX)? {
+            let (row, replay) = (ReplayRow::decode(&value)?, keys::replay_of(&key));
+            let is_asked_for = row.is_open() || row.undo_requested.is_some() && row.state != ReplayState::Undone;
+            open.extend(
+                replay.filter(|replay| is_asked_for && row.handler == ended.handler && *replay != ended.replay),
+            );
+        }
+        open.into_iter().try_for_each(|replay| self.change_replay(replay, |row| row.undone_beside = Some(position)))
     }
 
     pub(super) fn count_repair(&mut self, position: Position, repaired: &Repaired) -> Result<(), StorageError> {
@@ -145,18 +162,63 @@ mod tests {
         }))
     }
 
-    #[test]
-    fn keys_of_receivers_are_kept_apart_from_the_handlers() {
+    fn requested(handler: &HandlerName) -> Record {
+        let (request, actor, reason) = (String::new(), String::new(), String::new());
+        Record::ReplayRequested(ReplayRequested { handler: handler.clone(), request, actor, reason, at_ms: 0 })
+    }
+
+    fn projection() -> Projection {
         let dir = tempfile::tempdir().expect("a directory");
         let identity = Identity { epoch: Epoch(*b"the golden epoch"), salt: Salt(*b"salt and pepper.") };
         let log = Log::open(Arc::new(SimStorage::default()), identity, LogOptions::default()).expect("a log");
         let views = Views::open(&dir.path().join("views"), TABLES, (log.epochs(), log.head()), ViewOptions::default());
         let statuses = Statuses { views: views.expect("views"), log: log.reader() };
-        let mut projection = Projection::new(statuses, log.key_hasher());
+        Projection::new(statuses, log.key_hasher())
+    }
+
+    /// Replays of the handler that are open, or whose undo was asked for and is not done, are looked at anew after an undo; no others.
+    #[test]
+    fn an_undo_makes_plans_of_the_handlers_other_replays_outdated() {
+        let mut projection = projection();
+        let [own, other] = ["invoice", "report"].map(|name| name.parse::<HandlerName>().expect("a name"));
+        for (at, handler) in [(1, &own), (2, &own), (3, &own), (4, &other)] {
+            projection.project(Position(at), &requested(handler)).expect("projected");
+        }
+        let ended = |replay: u64, end| {
+            Record::ReplayEnded(ReplayEnded {
+                replay: Position(replay),
+                handler: own.clone(),
+                end,
+                repaired: 0,
+                actor: String::new(),
+                reason: String::new(),
+                at_ms: 0,
+            })
+        };
+        let change = |row: &mut ReplayRow| row.undoes = true;
+        projection.change_replay(Position(1), change).expect("a row");
+        projection.project(Position(5), &ended(2, ReplayEnd::Cancelled)).expect("projected");
+        let mut after = |at: u64, record: &Record| {
+            projection.project(Position(at), record).expect("projected");
+            [1, 2, 3, 4]
+                .map(|replay| projection.replay(Position(replay)).expect("rows").expect("its row").undone_beside)
+        };
+        assert_eq!(after(6, &ended(1, ReplayEnd::InPart)), [None; 4], "it has taken nothing back");
+        let mut undo = repaired(&own, "k");
+        if let Record::Repaired(repaired) = &mut undo {
+            repaired.is_undo = true;
+        }
+        assert_eq!(after(7, &undo), [None; 4], "it has not ended");
+        let is_outdated = [None, None, Some(Position(8)), None];
+        assert_eq!(after(8, &ended(1, ReplayEnd::Undone)), is_outdated);
+        assert_eq!(after(9, &ended(3, ReplayEnd::Cancelled)), is_outdated, "nor has this one");
+    }
+
+    #[test]
+    fn keys_of_receivers_are_kept_apart_from_the_handlers() {
+        let mut projection = projection();
         let [own, receiver] = ["invoice", "report"].map(|name| name.parse::<HandlerName>().expect("a name"));
-        let (request, actor, reason) = (String::new(), String::new(), String::new());
-        let requested = ReplayRequested { handler: own.clone(), request, actor, reason, at_ms: 0 };
-        projection.project(Position(1), &Record::ReplayRequested(requested)).expect("projected");
+        projection.project(Position(1), &requested(&own)).expect("projected");
         let mut repairs = |at: u64, handler: &HandlerName, key: &str| {
             projection.project(Position(at), &repaired(handler, key)).expect("projected");
             let row = projection.replay(Position(1)).expect("rows").expect("its row");

@@ -165,7 +165,7 @@ pub fn repaired_parts<'a>(
 }
 
 /// Whether the replay has repaired a key, now or before; of its undo, whether that has taken it back.
-fn was_repaired(
+pub fn was_repaired(
     (views, hasher): (&Views, &KeyHasher),
     id: PlanId,
     (handler, key): (&HandlerName, &str),

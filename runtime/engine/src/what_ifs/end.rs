@@ -6,7 +6,7 @@ use weirgate_types::ReplayEnd;
 
 use super::{
     Apply, Computed, Known, PlanId,
-    apply::{Applying, LOOK, REASON_CHARS_MAX, Refused},
+    apply::{Applying, LOOK, REASON_CHARS_MAX, Refused, was_repaired},
     chain,
 };
 use crate::{Audit, Refusal, handle::Handle, replay::ReplayError, replays::ReplayStep};
@@ -45,15 +45,24 @@ pub fn record_end(
 }
 
 impl Applying<'_> {
-    /// Whether all keys of the plan were approved, and the undo is one of all repairs.
+    /// Whether all keys of the plan are repaired, now or before, and nothing is left that a plan made now would have beside them.
     pub fn is_whole(&self, computed: &Computed) -> Result<bool, ReplayError> {
-        if self.id.is_undo {
-            let row = self.runtime.block_on(self.handle.replay(self.id.replay))?.row;
-            let mut receivers = computed.receivers.keys();
-            if row.is_undo_outdated(self.request.through) || !receivers.all(|(_, key)| self.is_asked_for(key)) {
+        let (handler, through) = (&self.request.handler, self.request.through);
+        let row = self.runtime.block_on(self.handle.replay(self.id.replay))?.row;
+        let is_outdated = match self.id.is_undo {
+            true => row.is_undo_outdated(through),
+            false => row.is_undone_beside_since(through),
+        };
+        if is_outdated {
+            return Ok(false);
+        }
+        let known = (&self.shared.statuses.views, &self.shared.keys);
+        let receivers = computed.receivers.keys().filter(|_| self.id.is_undo).map(|(of, key)| (of, key));
+        for (of, key) in computed.plans.keys().map(|key| (handler, key)).chain(receivers) {
+            if !self.is_asked_for(key) && !was_repaired(known, self.id, (of, key))? {
                 return Ok(false);
             }
         }
-        Ok(computed.plans.keys().all(|key| self.is_asked_for(key)))
+        Ok(true)
     }
 }
