@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use weirgate_types::Commit;
+use weirgate_types::{Commit, Position};
 
 use super::{
     Progress,
     delivered::{Answers, Delivered, Ran, closed},
     earlier::Earlier,
     execute::By,
+    notes::Examined,
+    request::Closed,
     run::Fork,
     state::Names,
     walk::Walk,
@@ -74,8 +76,12 @@ impl Fork {
     /// the others; and where another version handles a later delivery of a key, or none did, that has the state which the fork has by then.
     fn part(&self, walk: &mut Walk, rest: &[Delivered<'_>], earlier: &Earlier) -> Result<Vec<By>, ReplayError> {
         let (mut part, mut of_keys) = (Vec::new(), BTreeMap::new());
+        let again = self.batch_again(walk, rest)?;
         for one in rest {
-            let by = self.by(walk, one, earlier)?;
+            let by = match (self.by(walk, one, earlier)?, again) {
+                (By::Record, Some(version)) if one.closed() == Some(Closed::Completed) => By::Version(version),
+                (by, _) => by,
+            };
             if of_keys.insert(&one.lane, by).is_some_and(|before| !by.goes_on_after(before)) {
                 break;
             }
@@ -85,6 +91,23 @@ impl Fork {
             }
         }
         Ok(part)
+    }
+
+    /// The version that handles all of a batch again, because some of its deliveries are not as they were: what comes of one may depend on the
+    /// others.
+    fn batch_again(&self, walk: &mut Walk, rest: &[Delivered<'_>]) -> Result<Option<Position>, ReplayError> {
+        let is_other = |one: &Delivered<'_>| {
+            let reads_otherwise = |examined: &Examined| examined.lane.reads_otherwise();
+            one.is_dropped || one.cause.is_some() || self.examined.get(&one.lane).is_some_and(reads_otherwise)
+        };
+        let [first, _, ..] = rest else { return Ok(None) };
+        let is_candidates = self.candidate.is_some() && first.delivery.handler == self.request.handler;
+        let Some(version) = first.begun.map(|begun| begun.version).filter(|_| !is_candidates) else { return Ok(None) };
+        if !rest.iter().any(is_other) {
+            return Ok(None);
+        }
+        let is_batch = self.by_executable(walk, By::Version(version), |_, executable| Ok(executable.is_batch()))?;
+        Ok(Some(version).filter(|_| is_batch == Some(true)))
     }
 
     /// Takes deliveries of a call, all of them or a part.
