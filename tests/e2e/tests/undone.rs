@@ -233,3 +233,92 @@ async fn a_what_if_is_computed_again_after_a_kill_without_being_asked_for() {
     })
     .await;
 }
+
+/// Two handlers that have nothing to do with each other: the undo of one replay does not look behind what the other has repaired and taken back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_undo_leaves_what_the_undo_of_another_handlers_replay_has_taken_back() {
+    let server = Setup::new().start().await;
+    let client = &server.client;
+    let tally = |version: &str| {
+        let mut manifest = counter(version, 1);
+        manifest["name"] = json!("tally");
+        manifest["config"]["timer_ms"] = json!("3600000");
+        manifest
+    };
+    let digest = client.deploy(&counter("A", 1), weirgate_guests::build("counter")).await["digest"].clone();
+    client.redeploy(&tally("A"), &digest).await.ok();
+    add(client, "a", "1", 28).await;
+    let texts = async || {
+        let parts = client.status("a").await["parts"].clone();
+        [parts["counter"]["text"].clone(), parts["tally"]["text"].clone()]
+    };
+    let in_version = |versions: [&str; 2]| versions.map(|version| json!(format!("28 in version {version}")));
+    client.redeploy(&counter("B", 1), &digest).await.ok();
+    client.redeploy(&tally("B"), &digest).await.ok();
+    let first = repair(client, "tally").await;
+    let second = repair(client, "counter").await;
+    assert_eq!(texts().await, in_version(["B", "B"]));
+    undo(client, &first).await;
+    assert_eq!(texts().await, in_version(["B", "A"]));
+    undo(client, &second).await;
+    assert_eq!(texts().await, in_version(["A", "A"]));
+}
+
+/// The later replay covers what the earlier one has repaired. Its undo brings that back, after the undo of the earlier one was approved for
+/// some keys: that one is asked for anew, and ends when all is taken back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_undo_of_some_keys_is_asked_for_anew_after_the_undo_of_another_replay() {
+    let server = Setup::new().start().await;
+    let client = &server.client;
+    let digest = client.deploy(&counter("A", 1), weirgate_guests::build("counter")).await["digest"].clone();
+    for key in ["a", "b", "c"] {
+        add(client, key, key, 28).await;
+    }
+    let texts = async || [text(client, "a").await, text(client, "b").await, text(client, "c").await];
+    let in_version = |versions: [&str; 3]| versions.map(|version| json!(format!("28 in version {version}")));
+    client.redeploy(&counter("B", 1), &digest).await.ok();
+    let first = repair(client, "counter").await;
+    client.redeploy(&counter("C", 1), &digest).await.ok();
+    let asked = client.what_if(&json!({ "handler": "counter", "selection": { "keys": ["c"] } })).await;
+    apply(client, &asked).await;
+    assert_eq!(texts().await, in_version(["B", "B", "C"]));
+    let path = format!("/v1/replays/{}-undo", id_of(&first));
+    let undoing = client.undo_replay(id_of(&first)).await;
+    let some = json!({ "plan": undoing["found"]["plan"], "keys": ["a"] });
+    client.ask(&format!("{path}/approve"), &some).await.ok();
+    client.ask(&format!("{path}/apply"), &json!({})).await.ok();
+    client.replay_is(&id_of(&undoing).to_owned(), "undone-in-part").await;
+    assert_eq!(texts().await, in_version(["A", "B", "C"]));
+    undo(client, &asked).await;
+    assert_eq!(texts().await, in_version(["A", "B", "B"]));
+    undo(client, &first).await;
+    assert_eq!(texts().await, in_version(["A", "A", "A"]));
+}
+
+/// What the undo has brought back is in no plan that was computed before it; named keys are looked at again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plan_from_before_another_undo_is_approved_for_named_keys_alone() {
+    let server = Setup::new().start().await;
+    let client = &server.client;
+    let digest = client.deploy(&counter("A", 1), weirgate_guests::build("counter")).await["digest"].clone();
+    add(client, "a", "1", 28).await;
+    add(client, "b", "2", 28).await;
+    client.redeploy(&counter("B", 1), &digest).await.ok();
+    let selection = json!({ "keys": ["a"] });
+    let first = client.what_if(&json!({ "handler": "counter", "selection": selection })).await;
+    apply(client, &first).await;
+    let asked = client.what_if(&json!({ "handler": "counter" })).await;
+    assert_eq!(asked["found"]["planned_keys"], 1, "{asked:#}");
+    undo(client, &first).await;
+    let approve = format!("/v1/replays/{}/approve", id_of(&asked));
+    let all = json!({ "plan": asked["found"]["plan"] });
+    client.ask(&approve, &all).await.is_problem(409, "undone-since");
+    let named = json!({ "plan": asked["found"]["plan"], "keys": ["b"] });
+    client.ask(&approve, &named).await.ok();
+    client.ask(&format!("/v1/replays/{}/apply", id_of(&asked)), &json!({})).await.ok();
+    client.replay_is(id_of(&asked), "applied-in-part").await;
+    assert_eq!([text(client, "a").await, text(client, "b").await], ["28 in version A", "28 in version B"]);
+    client.ask(&format!("/v1/replays/{}/cancel", id_of(&asked)), &json!({})).await.ok();
+    repair(client, "counter").await;
+    finds_nothing(client, "counter").await;
+}

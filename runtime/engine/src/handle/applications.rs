@@ -201,9 +201,7 @@ impl Handle {
                 }
             };
             let request = match id.is_undo {
-                true => {
-                    story.undo_of(asked, &item, replays::undo_after(&self.0.statuses.views, item.replay, &item.row)?)
-                }
+                true => story.undo_of(asked, &item, replays::undo_after(&self.0.statuses.views, item.replay)?),
                 false => Some(asked),
             };
             let asked_for = story.asked_for(&item);

@@ -59,7 +59,9 @@ pub use executions::ReplaySlots;
 pub use listing::DeliveryPage;
 pub use marks::ReplayMark;
 pub use replays::KeyHold;
-pub(crate) use replays::undone_in;
+pub(crate) use replays::StoredRepairs;
+#[cfg(feature = "sim")]
+pub(crate) use replays::undo_after;
 pub use suspected::Suspected;
 pub use timeline::Moment;
 pub use versions::Rollback;

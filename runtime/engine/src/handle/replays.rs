@@ -1,7 +1,5 @@
 //! Replays: their steps are recorded, keys are put on hold and repaired, and what was done is listed.
 
-use std::sync::Arc;
-
 use weirgate_types::{HandlerName, KeyHasher, Position, Record, Repaired};
 use weirgate_views::Views;
 
@@ -13,7 +11,7 @@ use crate::{
     Audit, Refusal, ReplayItem, ReplayStep, StorageError,
     command::{Command, HoldToken},
     keys,
-    replay::{IsUndone, WhatIf},
+    replay::{LaneId, Repairs, WhatIf},
     replays::{ReplayRow, ReplayState},
     statuses::Statuses,
     tables::REPLAYING,
@@ -128,16 +126,16 @@ impl Handle {
     }
 }
 
-/// The position behind which an undo looks: its replay, or an older one of the handler of which something was undone while it stood. Without
-/// it, that would come back.
-pub(super) fn undo_after(views: &Views, own: Position, undone: &ReplayRow) -> Result<Position, StorageError> {
+/// The position behind which an undo looks: its replay, or an older one of which something was undone while that stood. Without it, that
+/// would come back. It may be one of another handler, whose receivers are the same.
+pub(crate) fn undo_after(views: &Views, own: Position) -> Result<Position, StorageError> {
     let (mut after, mut before) = (own, own);
     loop {
         let slice = rows(views, Some(before), SLICE)?;
         for (replay, value) in &slice {
             let row = ReplayRow::decode(value)?;
-            let was_undone = row.state == ReplayState::Undone && row.ended_at_ms >= Some(undone.requested_at_ms);
-            if row.handler == undone.handler && (was_undone || row.last_undone > Some(own)) {
+            let ended = row.ended.filter(|_| row.state == ReplayState::Undone);
+            if row.last_undone.max(ended) > Some(after) {
                 after = *replay;
             }
         }
@@ -160,17 +158,38 @@ fn rows(views: &Views, before: Option<Position>, limit: usize) -> Result<Vec<(Po
     rows.map(|(key, value)| Ok((replay(&key)?, value))).collect()
 }
 
-/// Whether what a replay repaired of a handler and key was undone by a position: an undo may take some keys back first, and writes nothing
-/// for one that later repairs own.
-pub(crate) fn undone_in(views: Views, hasher: KeyHasher) -> IsUndone {
-    Arc::new(move |replay, (handler, key), through| {
-        let row = views.get(&keys::replay(replay))?.map(|value| ReplayRow::decode(&value)).transpose()?;
+/// What the views know of repairs.
+pub(crate) struct StoredRepairs {
+    pub views: Views,
+    pub hasher: KeyHasher,
+}
+
+impl StoredRepairs {
+    fn first(
+        &self,
+        replay: Position,
+        is_undo: bool,
+        (handler, key): &LaneId,
+    ) -> Result<Option<Position>, StorageError> {
+        let of_lane = keys::repairs_of_lane(replay, is_undo, (handler, self.hasher.hash(key)));
+        let first = self.views.scan_keys(&of_lane, None, 1)?;
+        Ok(first.first().and_then(|row| keys::repair_of(row)).map(|first| first.position))
+    }
+}
+
+impl Repairs for StoredRepairs {
+    /// An undo may take some keys back first, and writes nothing for one that later repairs own.
+    fn is_undone(&self, replay: Position, lane: &LaneId, through: Position) -> Result<bool, StorageError> {
+        let row = self.views.get(&keys::replay(replay))?.map(|value| ReplayRow::decode(&value)).transpose()?;
         if row.is_some_and(|row| row.state == ReplayState::Undone && row.ended <= Some(through)) {
             return Ok(true);
         }
-        let first = views.scan_keys(&keys::repairs_of_lane(replay, true, (handler, hasher.hash(key))), None, 1)?;
-        Ok(first.first().and_then(|row| keys::repair_of(row)).is_some_and(|first| first.position <= through))
-    })
+        Ok(self.first(replay, true, lane)?.is_some_and(|first| first <= through))
+    }
+
+    fn has_repaired(&self, replay: Position, lane: &LaneId) -> Result<bool, StorageError> {
+        Ok(self.first(replay, false, lane)?.is_some())
+    }
 }
 
 /// The replays whose plans are approved, and not applied to all keys.
@@ -209,36 +228,37 @@ mod tests {
     use super::*;
     use crate::tables::TABLES;
 
-    /// A replay's row, undone at a time.
-    fn row(handler: &str, requested_at_ms: u64, undone_at_ms: Option<u64>) -> ReplayRow {
+    /// A replay's row, undone at a position.
+    fn row(handler: &str, undone: Option<u64>) -> ReplayRow {
         let (request, actor, reason) = (String::new(), String::new(), String::new());
         let handler = handler.parse().expect("a name");
-        let mut row =
-            ReplayRow::requested(&ReplayRequested { handler, request, actor, reason, at_ms: requested_at_ms });
-        if let Some(at_ms) = undone_at_ms {
-            row.ended(ReplayEnd::Undone, (Position(1), at_ms));
+        let mut row = ReplayRow::requested(&ReplayRequested { handler, request, actor, reason, at_ms: 0 });
+        if let Some(at) = undone {
+            row.ended(ReplayEnd::Undone, (Position(at), 0));
         }
         row
     }
 
     #[test]
-    fn an_undo_looks_behind_the_oldest_replay_that_was_undone_while_its_own_stood() {
+    fn an_undo_looks_behind_all_replays_that_were_undone_while_what_it_looks_at_stood() {
         let dir = tempfile::tempdir().expect("a directory");
         let log = (&Epochs::new(Epoch([1; 16])), Position(9));
         let views = Views::open(&dir.path().join("views"), TABLES, log, ViewOptions::default()).expect("views");
         let change = |at: u64, row: &ReplayRow| Change::put(keys::replay(Position(at)), row.encode().expect("a row"));
         let put = |changes| views.write(changes, Position(9)).expect("written");
-        put((1..=1_000).map(|at| change(at, &row("a", at, None))).collect());
-        let own = row("a", 900, None);
-        let after = || undo_after(&views, Position(900), &own).expect("rows").0;
+        put((1..=1_000).map(|at| change(at, &row("a", None))).collect());
+        let after = || undo_after(&views, Position(900)).expect("rows").0;
         assert_eq!(after(), 900);
+        let in_part = ReplayRow { last_undone: Some(Position(1_990)), ..row("c", None) };
         for (at, undone, found) in [
-            (800, row("a", 800, Some(899)), 900),
-            (700, row("b", 700, Some(950)), 900),
-            (950, row("a", 950, Some(960)), 900),
-            (600, row("a", 600, Some(900)), 600),
-            (20, row("a", 20, Some(2_000)), 20),
-            (300, row("a", 300, Some(2_000)), 20),
+            (800, row("a", Some(899)), 900),
+            (950, row("a", Some(960)), 900),
+            (700, row("b", Some(950)), 700),
+            (690, row("a", Some(702)), 690),
+            (680, row("a", Some(685)), 690),
+            (600, in_part, 600),
+            (20, row("a", Some(2_000)), 20),
+            (300, row("a", Some(2_000)), 20),
         ] {
             put(vec![change(at, &undone)]);
             assert_eq!(after(), found, "{at}");

@@ -142,8 +142,8 @@ impl Handle {
     async fn to_compute(&self, found: &WhatIfItem) -> Result<WhatIf, Refusal> {
         let mut request = (*found.request).clone();
         if found.id.is_undo {
-            let (views, replay, row) = (self.0.statuses.views.clone(), found.id.replay, found.item.row.clone());
-            let after = self.0.queries.own_read(move || replays::undo_after(&views, replay, &row)).await??;
+            let (views, replay) = (self.0.statuses.views.clone(), found.id.replay);
+            let after = self.0.queries.own_read(move || replays::undo_after(&views, replay)).await??;
             request.selection.after = after;
         }
         Ok(request)

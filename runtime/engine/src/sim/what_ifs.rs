@@ -10,13 +10,13 @@ use std::{
 
 use crossbeam_channel::Sender;
 use weirgate_host::{BoundSecret, StateError};
-use weirgate_types::{DeliveryId, HandlerName, HostCall, Repaired, StepAnswer, StepRequest};
+use weirgate_types::{DeliveryId, HandlerName, HostCall, Position, Repaired, StepAnswer, StepRequest};
 
 use super::{Engine, Hold};
 use crate::{
-    Audit, Choices, Computed, PlanId, WhatIfProgress,
+    Audit, Choices, Computed, PlanId, StorageError, WhatIfProgress,
     command::Command,
-    handle::undone_in,
+    handle::{StoredRepairs, undo_after},
     replay::{Folding, KeptFold, LaneId, Load, Outside, Parts, ReplayAnswer, ReplayError, Sources, WhatIf},
     what_ifs::{
         Answers, Bounded, InForce, Looked, Made, Part, Repairing, compute_from, look, may_call, repaired_parts,
@@ -216,15 +216,23 @@ impl Engine {
         Some(InForce { version: item.version, state_version: item.manifest.state_version, takes_corrected })
     }
 
+    /// The position behind which the undo of a replay looks.
+    ///
+    /// # Errors
+    /// The views cannot be read.
+    pub fn undo_after(&self, replay: Position) -> Result<Position, StorageError> {
+        undo_after(self.views(), replay)
+    }
+
     fn sources(&self, replay: &Replay) -> Result<Sources, ReplayError> {
         let look = Arc::new(self.handle.history().look());
         let sources = (self.views(), self.log(), &self.epochs);
         let answers = Answers::new(sources, replay.id.replay, &replay.request.handler)?;
         let outside = Outer { answers, commands: self.commands.clone(), waits: Arc::clone(&replay.waits) };
         let (modules, outside) = (Arc::clone(&replay.modules), Arc::new(outside));
-        let is_undone = undone_in(self.views().clone(), self.keys);
+        let repairs = Arc::new(StoredRepairs { views: self.views().clone(), hasher: self.keys });
         let may_call = may_call(&replay.request, replay.is_applied && replay.choices.allow_calls);
         let (calls_left, deployments) = (None, Arc::default());
-        Ok(Sources { look, modules, outside, may_call, calls_left, is_undone, deployments })
+        Ok(Sources { look, modules, outside, may_call, calls_left, repairs, deployments })
     }
 }

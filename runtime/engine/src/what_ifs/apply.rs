@@ -8,22 +8,22 @@ use std::{
     time::Duration,
 };
 
-use weirgate_types::{HandlerName, KeyHasher, Position, RepairRefused, ReplayEnd};
-use weirgate_views::Views;
+use weirgate_types::{HandlerName, Position, RepairRefused, ReplayEnd};
 
 use super::{
     Apply, Computed, Known, PlanId,
-    compute::{planned_parts, sources},
+    compute::sources,
     end::record_end,
     looks::Looks,
     message_of,
+    parts::{HandlerParts, was_repaired},
+    receivers,
     repair::Part,
 };
 use crate::{
-    Refusal, StorageError,
+    Refusal,
     handle::{Handle, Shared},
-    keys,
-    replay::{Examined, Folding, KeyIsRepaired, LaneId, Parts, ReplayError, Sources, WhatIf},
+    replay::{Folding, LaneId, ReplayError, Sources, WhatIf},
     replays::ReplayStep,
 };
 
@@ -109,14 +109,6 @@ pub struct Ends {
     refused: u64,
 }
 
-/// The parts of statuses that keys write: of the handler's, as they were planned and as they are repaired; those of receivers are owned by the
-/// last writer in the log.
-pub struct HandlerParts<'a> {
-    pub planned: Parts<'a>,
-    pub repaired: Parts<'a>,
-    pub of_receivers: Parts<'a>,
-}
-
 pub fn apply(shared: &Arc<Shared>, id: PlanId, known: &Known, asked: &Apply) -> Result<(), ReplayError> {
     // The writer's answers are awaited on this thread.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
@@ -125,11 +117,9 @@ pub fn apply(shared: &Arc<Shared>, id: PlanId, known: &Known, asked: &Apply) -> 
         asked.choices.keys.as_ref().map(|keys| keys.iter().map(String::as_str).collect());
     let all = || {
         let (computed, keys) = (known.computed().ok_or(ReplayError::NotComputed)?, keys.as_ref());
-        let parts = HandlerParts {
-            planned: planned_parts(&computed.examination, request.through),
-            repaired: repaired_parts((&shared.statuses.views, &shared.keys), (id, request), computed, keys)?,
-            of_receivers: Parts::default(),
-        };
+        let of_receivers = receivers::lanes(&sources(shared, known, false)?, request, &computed.examination)?;
+        let stored = (&shared.statuses.views, &shared.keys);
+        let parts = HandlerParts::new(stored, (id, request), (computed, &of_receivers), keys)?;
         let calls_left = Arc::new(AtomicU64::new(request.bounds.calls));
         Applying { runtime: &runtime, handle: &handle, shared, id, known, request, asked, keys, parts, calls_left }
             .all()
@@ -139,39 +129,6 @@ pub fn apply(shared: &Arc<Shared>, id: PlanId, known: &Known, asked: &Apply) -> 
     let applied = shared.what_ifs.peek(id).and_then(|known| known.applied);
     let refused = applied.map(|applied| applied.refused).filter(|refused| refused.count > 0);
     record_end(&runtime, &handle, (id, known, asked), (ended, refused))
-}
-
-/// The parts that keys write. Those keys are repaired that are approved now (`keys`; `None`: all), were before, or need no repair.
-pub fn repaired_parts<'a>(
-    (views, hasher): (&Views, &KeyHasher),
-    (id, request): (PlanId, &WhatIf),
-    computed: &'a Computed,
-    keys: Option<&BTreeSet<&str>>,
-) -> Result<Parts<'a>, ReplayError> {
-    let is_repaired = |key: &str, examined: &Examined| {
-        let is_approved = keys.is_none_or(|keys| keys.contains(key));
-        let was_repaired = || was_repaired((views, hasher), id, (&request.handler, key));
-        Ok::<_, StorageError>(match computed.plans.contains_key(key) {
-            _ if examined.notes.fails().is_some() => KeyIsRepaired::No,
-            // Without a plan, it stands as the fork has it.
-            false => KeyIsRepaired::Before,
-            true if is_approved => KeyIsRepaired::Now,
-            true if was_repaired()? => KeyIsRepaired::Before,
-            true => KeyIsRepaired::No,
-        })
-    };
-    let examined = computed.examination.alone.iter().map(|(key, examined)| (key.as_str(), &**examined));
-    Ok(Parts::new(examined, request.through, is_repaired)?.repaired_by(id.replay, id.is_undo))
-}
-
-/// Whether the replay has repaired a key, now or before; of its undo, whether that has taken it back.
-pub fn was_repaired(
-    (views, hasher): (&Views, &KeyHasher),
-    id: PlanId,
-    (handler, key): (&HandlerName, &str),
-) -> Result<bool, StorageError> {
-    let of_key = keys::repairs_of_lane(id.replay, id.is_undo, (handler, hasher.hash(key)));
-    Ok(!views.scan_keys(&of_key, None, 1)?.is_empty())
 }
 
 pub struct Applying<'a> {
@@ -348,7 +305,7 @@ impl Applying<'_> {
         // What is known of the key is kept for all its tries and records, and for no other key.
         let mut looks = Looks::new(Folding::of_key(self.id.replay, self.request, lane));
         while part < PARTS_MAX {
-            match self.part(lane, &mut looks, (part, true)) {
+            match self.part(lane, &mut looks, (part, true), self.parts.repaired(&lane.0)) {
                 Ok(Part::Whole) => return Ok(KeyEnd::Repaired),
                 Ok(Part::More) => {
                     (end, tries) = (KeyEnd::Repaired, 0);

@@ -6,10 +6,16 @@ use weirgate_types::ReplayEnd;
 
 use super::{
     Apply, Computed, Known, PlanId,
-    apply::{Applying, LOOK, REASON_CHARS_MAX, Refused, was_repaired},
+    apply::{Applying, LOOK, REASON_CHARS_MAX, Refused},
     chain,
+    parts::was_repaired,
 };
-use crate::{Audit, Refusal, handle::Handle, replay::ReplayError, replays::ReplayStep};
+use crate::{
+    Audit, Refusal,
+    handle::Handle,
+    replay::{LaneId, ReplayError},
+    replays::ReplayStep,
+};
 
 /// Records what an application did not repair, and how it ended. One that an error ends does not go on at the next start, which would be
 /// without anyone asking. One that the process stops does; one that is cancelled has its end in the log.
@@ -45,7 +51,7 @@ pub fn record_end(
 }
 
 impl Applying<'_> {
-    /// Whether all keys of the plan are repaired, now or before, and nothing is left that a plan made now would have beside them.
+    /// Whether all keys of the plan are repaired, now or before, and nothing is left to be approved, or would be part of a plan that is made now.
     pub fn is_whole(&self, computed: &Computed) -> Result<bool, ReplayError> {
         let (handler, through) = (&self.request.handler, self.request.through);
         let row = self.runtime.block_on(self.handle.replay(self.id.replay))?.row;
@@ -54,6 +60,14 @@ impl Applying<'_> {
             false => row.is_undone_beside_since(through),
         };
         if is_outdated {
+            return Ok(false);
+        }
+        if self.asked.choices.keys.is_none() {
+            return Ok(true);
+        }
+        let folds = |(receiver, _): &LaneId| self.asked.choices.fold_again.contains(receiver);
+        if !self.id.is_undo && !computed.receivers.keys().all(folds) {
+            // They may be approved yet.
             return Ok(false);
         }
         let known = (&self.shared.statuses.views, &self.shared.keys);

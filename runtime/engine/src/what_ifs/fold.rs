@@ -14,6 +14,7 @@ use super::{
     apply::{Applying, MORE_IS_LEFT, Refused, is_busy, is_of_key},
     levels::Reach,
     looks::Looks,
+    parts::Claims,
     repair::Part,
 };
 use crate::{
@@ -99,15 +100,19 @@ impl Applying<'_> {
         let emitting = Some(Arc::new(emitting.clone()));
         let mut looks = Looks::new(Folding::of_all(self.id.replay, self.request, emitting));
         let (mut refused, mut whole) = (Refused::default(), BTreeSet::new());
+        let mut claims = Claims::of_folded(self)?;
         for round in 0..ROUNDS_MAX {
             refused = Refused::default();
             let mut is_over = true;
             self.look_on(&mut looks)?;
-            let mut lanes = looks.lanes();
-            lanes.retain(|lane| receivers.contains(&lane.0) && !whole.contains(lane));
+            let is_left = |lane: &LaneId| receivers.contains(&lane.0) && !whole.contains(lane);
+            let left = looks.examined().filter(|(lane, _)| is_left(lane));
+            let lanes = claims.take(left);
+            let parts = claims.parts(self.id, looks.through());
             for lane in &lanes {
+                let Some(parts) = parts.get(&lane.0) else { continue };
                 let name = || format!("{} {}", lane.0, lane.1);
-                match self.part(lane, &mut looks, (round, is_as_approved)) {
+                match self.part(lane, &mut looks, (round, is_as_approved), parts) {
                     Ok(Part::Nothing) => {}
                     Ok(Part::Refused(reason) | Part::Waits(reason)) => refused.add(name(), &reason),
                     Ok(Part::Whole) => {
@@ -133,6 +138,7 @@ impl Applying<'_> {
             if is_over {
                 break;
             }
+            claims.repaired(&whole);
         }
         folded.refused.append(refused);
         Ok(())

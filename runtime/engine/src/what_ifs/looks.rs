@@ -8,7 +8,7 @@ use super::{
     apply::Applying,
     repair::{Looked, Part},
 };
-use crate::replay::{Folding, KeptFold, LaneId, Progress as _, ReplayError, Sources, WhatIf};
+use crate::replay::{Examined, Folding, KeptFold, LaneId, Parts, Progress as _, ReplayError, Sources, WhatIf};
 
 /// How few records are left to the time of the hold without another look before it.
 const LEFT_MAX: u64 = 32;
@@ -27,8 +27,13 @@ impl Looks {
     }
 
     /// The handlers and keys that differ, as of the last look.
-    pub fn lanes(&self) -> Vec<LaneId> {
-        self.kept.iter().flat_map(KeptFold::lanes).cloned().collect()
+    pub fn examined(&self) -> impl Iterator<Item = (&LaneId, &Examined)> {
+        self.kept.iter().flat_map(KeptFold::all)
+    }
+
+    /// Up to where it was looked last.
+    pub fn through(&self) -> Position {
+        self.kept.as_ref().map_or(Position::ZERO, KeptFold::through)
     }
 }
 
@@ -75,12 +80,13 @@ impl Applying<'_> {
     }
 
     /// Looks at a key, holds it, takes in what came meanwhile, and appends one record, if it comes to what was approved; without `approved`, to
-    /// whatever it comes.
+    /// whatever it comes. `parts` are those that keys of its handler write.
     pub fn part(
         &self,
         lane: &LaneId,
         looks: &mut Looks,
         (part, is_as_approved): (u32, bool),
+        parts: &Parts<'_>,
     ) -> Result<Part, ReplayError> {
         self.check_version()?;
         self.look_until_little_is_left(looks)?;
@@ -93,7 +99,7 @@ impl Applying<'_> {
             return Ok(part);
         }
         match examined {
-            Some(examined) => self.append(&Looked { lane, through, examined, part, at_ms }, hold),
+            Some(examined) => self.append(&Looked { lane, through, examined, part, at_ms }, hold, parts),
             None => Ok(Part::Nothing),
         }
     }

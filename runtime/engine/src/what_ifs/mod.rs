@@ -13,6 +13,7 @@ mod levels;
 mod looks;
 mod mark;
 mod outside;
+mod parts;
 mod plan_id;
 mod receivers;
 mod repair;
@@ -36,8 +37,6 @@ use crate::{
 };
 pub use apply::Applied;
 #[cfg(feature = "sim")]
-pub use apply::repaired_parts;
-#[cfg(feature = "sim")]
 pub use compute::{compute_from, may_call};
 pub use due::TimersAsOf;
 pub use known::{Apply, Computed, Known};
@@ -47,6 +46,8 @@ pub use looks::look;
 pub use mark::KnownMark;
 #[cfg(feature = "sim")]
 pub use outside::Answers;
+#[cfg(feature = "sim")]
+pub use parts::repaired_parts;
 pub use plan_id::PlanId;
 #[cfg(feature = "sim")]
 pub use repair::{InForce, Looked, Made, Part, Repairing};

@@ -1,42 +1,52 @@
 //! Receivers of changed events that may be folded again, and what would be appended for them.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest as _, Sha256};
 use weirgate_types::{Digest, HandlerName, Manifest};
 
-use super::stands::Now;
-use crate::replay::{
-    Examination, Examined, KeyPlan, LaneId, Parts, Progress, ReplayError, Runs, Sources, WhatIf, in_force,
-};
+use super::{parts::planned_of_receivers, stands::Now, unowned::Unowned};
+use crate::replay::{Examination, Examined, KeyPlan, LaneId, Progress, ReplayError, Runs, Sources, WhatIf, in_force};
 
 /// By handler and key: of a what-if, receivers whose manifests allow it; of an undo, those that the replay has folded.
 pub fn plans(
     sources: &Sources,
     request: &WhatIf,
     examination: &Examination,
-    progress: &dyn Progress,
+    (progress, unowned): (&dyn Progress, &mut Unowned),
 ) -> Result<BTreeMap<LaneId, KeyPlan>, ReplayError> {
-    let lanes: Vec<(&LaneId, &Arc<Examined>)> = match &request.runs {
-        Runs::Without(_) => examination.others.iter().collect(),
-        Runs::Candidate(_) => {
-            let allowed = allowed(sources, request)?;
-            examination.cascade.iter().filter(|((handler, _), _)| allowed.contains(handler)).collect()
-        }
-    };
-    let (mut plans, parts) = (BTreeMap::new(), Parts::default());
+    let lanes = lanes(sources, request, examination)?;
+    let parts = planned_of_receivers(&lanes, request.through);
+    let mut plans = BTreeMap::new();
     for (lane, examined) in lanes {
+        let Some(parts) = parts.get(&lane.0) else { continue };
         progress.go_on(request.through, 0)?;
-        let stands = Now::new(sources, &lane.0, &parts).through(request.through);
+        let stands = Now::new(sources, &lane.0, parts).through(request.through);
         let plan = KeyPlan::new(&lane.1, examined, request.asked_at_ms, &stands)?;
+        unowned.add((&lane.0, &lane.1), examined, &plan);
         if !plan.is_nothing() {
             plans.insert(lane.clone(), plan);
         }
     }
     Ok(plans)
+}
+
+/// What differs on keys of receivers that may be folded again, or were.
+pub fn lanes<'a>(
+    sources: &Sources,
+    request: &WhatIf,
+    examination: &'a Examination,
+) -> Result<Vec<(&'a LaneId, &'a Examined)>, ReplayError> {
+    let (differ, allowed) = match &request.runs {
+        Runs::Without(_) => (&examination.others, None),
+        Runs::Candidate(_) => (&examination.cascade, Some(allowed(sources, request)?)),
+    };
+    let is_allowed = |handler: &HandlerName| {
+        *handler != request.handler && allowed.as_ref().is_none_or(|allowed| allowed.contains(handler))
+    };
+    let lanes = differ.iter().chain(&examination.moved).filter(|((handler, _), _)| is_allowed(handler));
+    let sorted: BTreeMap<&LaneId, &Examined> = lanes.map(|(lane, examined)| (lane, &**examined)).collect();
+    Ok(sorted.into_iter().collect())
 }
 
 fn allowed(sources: &Sources, request: &WhatIf) -> Result<BTreeSet<HandlerName>, ReplayError> {

@@ -99,15 +99,14 @@ impl Applying<'_> {
             true => computed.plans.get(&lane.1),
             false => computed.receivers.get(lane),
         };
-        let parts = self.parts_of(&lane.0, &self.parts.planned);
-        let stands = Now::new(&sources, &lane.0, parts).through(self.request.through);
+        let stands = Now::new(&sources, &lane.0, self.parts.planned(&lane.0)).through(self.request.through);
         let plan = |examined| KeyPlan::new(&lane.1, examined, self.request.asked_at_ms, &stands);
         let now = examined.map(plan).transpose()?;
         Ok(is_otherwise(approved, now.as_ref()).map(Part::Refused))
     }
 
     /// Appends one record for a key that is on hold, if anything is to be done.
-    pub fn append(&self, looked: &Looked<'_>, hold: KeyHold) -> Result<Part, ReplayError> {
+    pub fn append(&self, looked: &Looked<'_>, hold: KeyHold, parts: &Parts<'_>) -> Result<Part, ReplayError> {
         let handler = self.runtime.block_on(self.handle.handler(looked.lane.0.clone()))?;
         let takes_corrected = match self.shared.modules.host().load(handler.digest) {
             Ok(module) => module.has_on_corrected(),
@@ -115,7 +114,7 @@ impl Applying<'_> {
         };
         let state_version = handler.manifest.state_version;
         let in_force = InForce { version: handler.version, state_version, takes_corrected };
-        let (parts, sources) = (self.parts_of(&looked.lane.0, &self.parts.repaired), self.sources()?);
+        let sources = self.sources()?;
         let parts_through = sources.look.log().head();
         match self.repairing(parts).record(&sources, looked, &in_force)? {
             Made::Not(part) => Ok(part),
@@ -125,10 +124,6 @@ impl Applying<'_> {
                 Ok(if is_all { Part::Whole } else { Part::More })
             }
         }
-    }
-
-    fn parts_of<'b>(&'b self, handler: &HandlerName, own: &'b Parts<'b>) -> &'b Parts<'b> {
-        if *handler == self.request.handler { own } else { &self.parts.of_receivers }
     }
 
     fn repairing<'b>(&'b self, parts: &'b Parts<'b>) -> Repairing<'b> {

@@ -8,14 +8,14 @@ use std::{
 
 use weirgate_types::HandlerName;
 
-use crate::replay::{Examination, Examined, Index, KeyPlan};
+use crate::replay::{Examination, Examined, Index, KeyPlan, LaneId};
 
-/// The subjects of those parts, by key.
+/// The subjects of those parts, by handler and key.
 #[derive(Debug, Default)]
-pub struct Unowned(BTreeMap<String, Vec<String>>);
+pub struct Unowned(BTreeMap<LaneId, Vec<String>>);
 
 impl Unowned {
-    pub fn add(&mut self, key: &str, examined: &Examined, plan: &KeyPlan) {
+    pub fn add(&mut self, (handler, key): (&HandlerName, &str), examined: &Examined, plan: &KeyPlan) {
         if plan.refused.is_some() || examined.lane.status().is_empty() {
             return;
         }
@@ -24,16 +24,24 @@ impl Unowned {
         let subjects = examined.lane.status().keys().filter(|subject| !written.contains(subject));
         let subjects: Vec<String> = subjects.cloned().collect();
         if !subjects.is_empty() {
-            self.0.insert(key.to_owned(), subjects);
+            self.0.insert((handler.clone(), key.to_owned()), subjects);
         }
     }
 
-    /// Takes them out of what is shown. Returns on how many keys nothing else differs.
+    /// Takes them out of what is shown. Returns on how many keys of the handler nothing else differs.
     pub fn take_out_of(self, examination: &mut Examination, handler: &HandlerName) -> u64 {
         let mut same = 0;
         let is_any = !self.0.is_empty();
-        for (key, subjects) in self.0 {
-            let lane = (handler.clone(), key);
+        for (lane, subjects) in self.0 {
+            if lane.0 != *handler {
+                if let Some(shown) = examination.cascade.remove(&lane) {
+                    let left = without(&shown, &shown, &subjects);
+                    if !left.comes_to_the_same() {
+                        examination.cascade.insert(lane, Arc::new(left));
+                    }
+                }
+                continue;
+            }
             let Some(alone) = examination.alone.get(&lane.1).cloned() else { continue };
             let shown = examination.cascade.remove(&lane);
             // Most are the same without the receivers, and are copied once.
@@ -70,7 +78,7 @@ mod tests {
     use weirgate_types::{Effects, Position, StatusWrite};
 
     use super::*;
-    use crate::replay::{Both, Lane, LaneId, Stood};
+    use crate::replay::{Both, Lane, Stood};
 
     /// A key whose status of these subjects is another one in the fork.
     fn differing(subjects: &[&str]) -> Arc<Examined> {
@@ -114,7 +122,7 @@ mod tests {
             ("m", KeyPlan { refused: Some("it fails".into()), ..KeyPlan::default() }),
         ];
         for (key, plan) in &plans {
-            unowned.add(key, &found.alone[*key], plan);
+            unowned.add((&handler, key), &found.alone[*key], plan);
         }
         assert_eq!(unowned.take_out_of(&mut found, &handler), 1);
         let shown = |key: &str| found.cascade.get(&lane(key)).map(|one| one.lane.status().keys().cloned().collect());

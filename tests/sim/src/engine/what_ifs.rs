@@ -317,8 +317,7 @@ impl History<'_> {
         let mut request: WhatIf = serde_json::from_str(request).ok()?;
         request.asked_at_ms = *at_ms;
         if let Some(through) = undo_through {
-            // From the beginning: an older replay may have been undone while this one stood.
-            let selection = Selection::default();
+            let selection = Selection { after: self.engine.undo_after(replay).ok()?, ..Selection::default() };
             request = WhatIf { runs: Runs::Without(replay), selection, through, ..request };
         }
         Some(Replay {

@@ -21,8 +21,20 @@ use crate::{StorageError, replay::ReplayError};
 /// How many positions are asked for at once.
 const PAGE: usize = 1_024;
 
-/// Whether what a replay repaired of a handler and key was undone by a position: that alone, or all of its repairs.
-pub type IsUndone = Arc<dyn Fn(Position, &LaneId, Position) -> Result<bool, StorageError> + Send + Sync>;
+/// What is known of repairs.
+pub trait Repairs: Send + Sync {
+    /// Whether what a replay repaired of a handler and key was undone by a position: that alone, or all of its repairs.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn is_undone(&self, replay: Position, lane: &LaneId, through: Position) -> Result<bool, StorageError>;
+
+    /// Whether a replay has repaired a handler and key.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn has_repaired(&self, replay: Position, lane: &LaneId) -> Result<bool, StorageError>;
+}
 
 /// What is known of a replay that has repaired keys.
 pub struct Asked {
@@ -45,7 +57,7 @@ impl Asked {
 
 /// See the module documentation.
 pub struct AskedReplays {
-    is_undone: IsUndone,
+    repairs: Arc<dyn Repairs>,
     /// The last position that is looked at: what is decided later does not count.
     through: Position,
     known: RefCell<Known>,
@@ -62,8 +74,8 @@ struct Known {
 }
 
 impl AskedReplays {
-    pub fn new(is_undone: IsUndone, through: Position) -> Self {
-        Self { is_undone, through, known: RefCell::default(), is_forgotten: Cell::new(false) }
+    pub fn new(repairs: Arc<dyn Repairs>, through: Position) -> Self {
+        Self { repairs, through, known: RefCell::default(), is_forgotten: Cell::new(false) }
     }
 
     /// What it takes in memory, about.
@@ -81,18 +93,18 @@ impl AskedReplays {
     ///
     /// # Errors
     /// It cannot be read.
-    pub fn would_be_the_same(&self, is_undone: &IsUndone, through: Position) -> Result<bool, StorageError> {
+    pub fn would_be_the_same(&self, repairs: &dyn Repairs, through: Position) -> Result<bool, StorageError> {
         let known = self.known.borrow();
         for ((replay, lane), was_undone) in &known.undone {
-            if is_undone(*replay, lane, through)? != *was_undone {
+            if repairs.is_undone(*replay, lane, through)? != *was_undone {
                 return Ok(false);
             }
         }
         Ok(!self.is_forgotten.get())
     }
 
-    pub fn look_anew(&mut self, is_undone: IsUndone, through: Position) {
-        (self.is_undone, self.through) = (is_undone, through);
+    pub fn look_anew(&mut self, repairs: Arc<dyn Repairs>, through: Position) {
+        (self.repairs, self.through) = (repairs, through);
     }
 
     fn of(&self, replay: Position, log: &LogReader) -> Result<Arc<Asked>, ReplayError> {
@@ -118,7 +130,7 @@ impl AskedReplays {
         if let Some(known) = self.known.borrow().undone.get(&of_lane) {
             return Ok(*known);
         }
-        let is_undone = (self.is_undone)(replay, lane, self.through)?;
+        let is_undone = self.repairs.is_undone(replay, lane, self.through)?;
         let mut known = self.known.borrow_mut();
         known.bytes =
             known.bytes.saturating_add(lane.1.len()).saturating_add(2 * size_of::<(Position, LaneId, bool)>());
@@ -136,6 +148,11 @@ impl Walk {
     /// Whether what a replay repaired of a handler and key was undone since.
     pub fn is_undone(&self, replay: Position, lane: &LaneId) -> Result<bool, ReplayError> {
         self.asked.is_undone(replay, lane)
+    }
+
+    /// Whether a replay has repaired a handler and key.
+    pub fn has_repaired(&self, replay: Position, lane: &LaneId) -> Result<bool, ReplayError> {
+        Ok(self.asked.repairs.has_repaired(replay, lane)?)
     }
 
     /// The answers that a replay got for calls of a lane's deliveries before the present record.

@@ -8,11 +8,11 @@ use std::{
 
 use weirgate_history::Look;
 use weirgate_log::LogReader;
-use weirgate_types::{Interest, Manifest, Position, Record};
+use weirgate_types::{HandlerName, Interest, Manifest, Position, Record};
 
 use super::{
     Progress,
-    asked::IsUndone,
+    asked::Repairs,
     deployments::{Deployments, begins_in},
     index::Index,
     notes::Examined,
@@ -35,6 +35,8 @@ pub struct Examination {
     pub cascade: BTreeMap<LaneId, Arc<Examined>>,
     /// Keys of other handlers that differ without that: those that an undone replay has folded again.
     pub others: BTreeMap<LaneId, Arc<Examined>>,
+    /// Handlers and keys that come to the same, and set a part of a status by another record than in the log: another key may own it in the fork.
+    pub moved: BTreeMap<LaneId, Arc<Examined>>,
     /// Of the cascade.
     pub index: Index,
     /// Keys of the handler that earlier replays have repaired, as the candidate would have it: what they emitted late is emitted in time in
@@ -47,11 +49,38 @@ pub struct Examination {
 }
 
 impl Examination {
+    /// Takes what a walk found; returns the handlers and keys on which a difference remains.
+    fn take(
+        &mut self,
+        examined: BTreeMap<LaneId, Examined>,
+        may_move: impl Fn(&HandlerName) -> bool,
+    ) -> BTreeMap<LaneId, Arc<Examined>> {
+        let mut differ = BTreeMap::new();
+        for (lane, examined) in examined {
+            if !examined.comes_to_the_same() {
+                differ.insert(lane, Arc::new(examined));
+            } else if may_move(&lane.0) && !examined.lane.moved().is_empty() {
+                self.moved.insert(lane, Arc::new(examined));
+            }
+        }
+        differ
+    }
+
+    /// The keys of the handler on which a difference remains, or that set a part by another record.
+    pub fn own<'a, 'h>(
+        &'a self,
+        handler: &'h HandlerName,
+    ) -> impl Iterator<Item = (&'a String, &'a Arc<Examined>)> + use<'a, 'h> {
+        let moved = self.moved.iter().filter(move |((of, _), _)| of == handler);
+        self.alone.iter().chain(moved.map(|((_, key), examined)| (key, examined)))
+    }
+
     /// What it takes in memory, about.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         let mut seen = BTreeSet::new();
-        let examined = self.alone.values().chain(self.cascade.values()).chain(self.others.values());
+        let examined =
+            self.alone.values().chain(self.cascade.values()).chain(self.others.values()).chain(self.moved.values());
         // Without a look at the receivers, the same is in two of them.
         let each = examined.filter(|examined| seen.insert(Arc::as_ptr(examined)));
         let index = u64::try_from(self.index.bytes()).unwrap_or(u64::MAX);
@@ -78,7 +107,7 @@ pub struct Sources {
     pub may_call: MayCall,
     /// How many more calls may be made; `None`: as many as the request allows.
     pub calls_left: Option<Arc<AtomicU64>>,
-    pub is_undone: IsUndone,
+    pub repairs: Arc<dyn Repairs>,
     /// Shared by all that read the same log.
     pub deployments: Arc<Deployments>,
 }
@@ -99,7 +128,7 @@ impl Sources {
         let fork = self.fork(Arc::clone(&asked), after, progress)?;
         let ((alone, settled), bound) = self.run(fork, progress, &mut found.executed)?;
         (found.bound, found.settled) = (bound, settled);
-        let alone: BTreeMap<LaneId, Arc<Examined>> = shared(alone).collect();
+        let alone = found.take(alone, |_| true);
         let emits_otherwise = alone.values().any(|examined| !examined.lane.emissions().is_empty());
         if emits_otherwise && found.bound.is_none() {
             let differing: BTreeSet<LaneId> = alone.keys().chain(&found.settled).cloned().collect();
@@ -107,7 +136,8 @@ impl Sources {
             let fork = self.fork(asked, after, progress)?.cascading(Arc::new(differing)).beside(&alone);
             let fork = fork.beginning_later(begins_later);
             let ((cascade, _), bound) = self.run(fork, progress, &mut found.executed)?;
-            (found.cascade, found.cascade_bound) = (shared(cascade).collect(), bound);
+            let cascade = found.take(cascade, |handler| *handler != request.handler);
+            (found.cascade, found.cascade_bound) = (cascade, bound);
         } else {
             found.cascade = alone.clone();
             found.cascade_bound = found.bound.filter(|_| emits_otherwise);
@@ -155,8 +185,7 @@ impl Sources {
     }
 
     pub(super) fn walk(&self, through: Position) -> Walk {
-        let is_undone = Arc::clone(&self.is_undone);
-        Walk::new(Arc::clone(&self.look), Arc::clone(&self.modules), is_undone, through)
+        Walk::new(Arc::clone(&self.look), Arc::clone(&self.modules), Arc::clone(&self.repairs), through)
     }
 
     pub(super) fn scan(
@@ -212,10 +241,4 @@ impl Sources {
         }
         Ok(Position(low))
     }
-}
-
-/// Those on which a difference remains.
-fn shared(examined: BTreeMap<LaneId, Examined>) -> impl Iterator<Item = (LaneId, Arc<Examined>)> {
-    let differ = examined.into_iter().filter(|(_, examined)| !examined.comes_to_the_same());
-    differ.map(|(lane, examined)| (lane, Arc::new(examined)))
 }

@@ -15,13 +15,11 @@ use super::{
     state::{ForkState, Names},
     walk::{Found, HeldState, Walk},
 };
-use crate::{
-    replay::{
-        ReplayError,
-        attempts::Begun,
-        execute::{CallInput, Executable, Execution, ItemInput, Services},
-        recorded::RecordedCalls,
-    },
+use crate::replay::{
+    ReplayError,
+    attempts::Begun,
+    execute::{CallInput, Executable, Execution, ItemInput, Services},
+    recorded::RecordedCalls,
 };
 
 /// Who handles a delivery in the fork.

@@ -111,9 +111,9 @@ impl KeptFold {
         self.fork.examined.get(lane)
     }
 
-    /// The handlers and keys that differ.
-    pub fn lanes(&self) -> impl Iterator<Item = &LaneId> {
-        self.fork.examined.keys()
+    /// What differs, by handler and key.
+    pub fn all(&self) -> impl Iterator<Item = (&LaneId, &Examined)> {
+        self.fork.examined.iter()
     }
 }
 
@@ -153,7 +153,7 @@ impl Sources {
         let KeptFold { fork, walk, through: kept_through, .. } = kept;
         Ok(*kept_through <= through
             && self.first(&folding.request)? == fork.after
-            && walk.asked.would_be_the_same(&self.is_undone, through)?
+            && walk.asked.would_be_the_same(&*self.repairs, through)?
             && (fork.cascade.is_none()
                 || fork.for_later.is_wanted()
                 || !begins_in(&self.look, *kept_through, through)?))
@@ -167,7 +167,7 @@ impl Sources {
         through: Position,
         progress: &dyn Progress,
     ) -> Result<Option<KeptFold>, ReplayError> {
-        kept.walk.look_anew(Arc::clone(&self.look), Arc::clone(&self.is_undone), through);
+        kept.walk.look_anew(Arc::clone(&self.look), Arc::clone(&self.repairs), through);
         kept.fork.outside = Arc::clone(&self.outside);
         kept.is_whole = false;
         let is_answered_otherwise = self.take(folding, &mut kept, through, progress)?;

@@ -26,6 +26,8 @@ pub struct Lane {
     /// Timers that are set on both sides, in the log by a replay that was undone: that they fire there is nothing that the fork does.
     set_by_undone: Measured<TimerSetting>,
     status: Measured<StatusSides>,
+    /// Statuses that say the same on both sides, and were not set by the same record: another key that sets the same part may come between.
+    moved: Measured<StatusSides>,
     emissions: Emissions,
 }
 
@@ -80,18 +82,26 @@ pub struct Both<'a> {
 }
 
 impl Lane {
+    /// Whether nothing is known of it.
     #[must_use]
     pub fn is_same(&self) -> bool {
         *self == Self::default()
     }
 
+    /// Whether both sides have come to something else.
+    #[must_use]
+    pub fn differs(&self) -> bool {
+        let Self { state, timers, set_in_log: _, set_by_undone: _, status, moved: _, emissions } = self;
+        !(state.is_empty() && timers.is_empty() && status.is_empty() && *emissions == Emissions::default())
+    }
+
     /// What it takes in memory, about.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let Self { state, timers, set_in_log: _, set_by_undone, status, emissions } = self;
+        let Self { state, timers, set_in_log: _, set_by_undone, status, moved, emissions } = self;
         // What is set in the log is named by the timers that differ.
         let timers = timers.bytes().saturating_mul(2).saturating_add(set_by_undone.bytes());
-        let parts = [state.bytes(), timers, status.bytes(), emissions.bytes()];
+        let parts = [state.bytes(), timers, status.bytes(), moved.bytes(), emissions.bytes()];
         parts.into_iter().fold(0, usize::saturating_add)
     }
 
@@ -127,6 +137,12 @@ impl Lane {
     #[must_use]
     pub fn status(&self) -> &BTreeMap<String, StatusSides> {
         &self.status
+    }
+
+    /// Statuses that say the same on both sides, and were not set by the same record.
+    #[must_use]
+    pub fn moved(&self) -> &BTreeMap<String, StatusSides> {
+        &self.moved
     }
 
     /// What differs of a subject's status is not a difference of this key.
@@ -201,14 +217,12 @@ impl Lane {
         part: impl Fn(&str) -> Result<Stood, E>,
     ) -> Result<(), E> {
         for subject in subjects {
-            let mut sides = match self.status.remove(subject) {
+            let mut sides = match self.take_status(subject) {
                 Some(sides) => sides,
                 None => StatusSides::since(at, part(subject)?),
             };
             (sides.recorded, sides.recorded_at) = (Side::Unset, at);
-            if !sides.is_same() {
-                self.status.insert(subject.clone(), sides);
-            }
+            self.keep_status(subject, sides);
         }
         Ok(())
     }
@@ -266,14 +280,14 @@ impl Lane {
         Both { at, recorded, fork, .. }: Both<'_>,
         part: impl Fn(&str) -> Result<Stood, E>,
     ) -> Result<(), E> {
-        if self.status.is_empty() && recorded.status == fork.status {
+        if self.status.is_empty() && self.moved.is_empty() && recorded.status == fork.status {
             return Ok(());
         }
         let [recorded, fork] = [recorded, fork].map(by_subject);
         let subjects: BTreeSet<&str> = recorded.keys().chain(fork.keys()).copied().collect();
         for subject in subjects {
             let (written, now) = (recorded.get(subject), fork.get(subject));
-            let sides = self.status.remove(subject);
+            let sides = self.take_status(subject);
             if says(written.copied(), now.copied()) {
                 continue;
             }
@@ -288,11 +302,21 @@ impl Lane {
             if let Some(write) = now {
                 (sides.fork, sides.fork_at) = (Side::Written((*write).clone()), at);
             }
-            if !sides.is_same() {
-                self.status.insert(subject.to_owned(), sides);
-            }
+            self.keep_status(subject, sides);
         }
         Ok(())
+    }
+
+    fn take_status(&mut self, subject: &str) -> Option<StatusSides> {
+        self.status.remove(subject).or_else(|| self.moved.remove(subject))
+    }
+
+    fn keep_status(&mut self, subject: &str, sides: StatusSides) {
+        if !sides.is_same() {
+            self.status.insert(subject.to_owned(), sides);
+        } else if sides.is_moved() {
+            self.moved.insert(subject.to_owned(), sides);
+        }
     }
 }
 
@@ -327,6 +351,12 @@ impl StatusSides {
             Side::AsBefore => self.stood.status.as_ref(),
             Side::Unset => None,
         }
+    }
+
+    /// Whether the same was set by another record than in the log.
+    fn is_moved(&self) -> bool {
+        let at = |side: &Side, at| if matches!(side, Side::AsBefore) { self.stood.at } else { at };
+        self.is().is_some() && at(&self.recorded, self.recorded_at) != at(&self.fork, self.fork_at)
     }
 
     fn is_same(&self) -> bool {

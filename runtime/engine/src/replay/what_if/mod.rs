@@ -39,7 +39,7 @@ use weirgate_host::{OwnProcessor, Processor};
 use weirgate_types::Position;
 
 use super::ReplayError;
-pub use asked::IsUndone;
+pub use asked::Repairs;
 pub use calls::{AnsweredCall, MissingAnswers, UnansweredCall, UnmadeCall};
 pub use deployments::Deployments;
 pub(crate) use deployments::in_force;

@@ -201,14 +201,14 @@ impl Examined {
     /// Whether nothing is worth keeping: neither a difference that remains nor one that has been.
     #[must_use]
     pub fn is_same(&self) -> bool {
-        self.comes_to_the_same() && self.notes.path.is_empty()
+        self.comes_to_the_same() && self.notes.path.is_empty() && self.lane.is_same()
     }
 
     /// Whether no difference remains. On the way there, other statuses may have been set.
     #[must_use]
     pub fn comes_to_the_same(&self) -> bool {
         let Notes { outcomes, unanswered, not_made, .. } = &self.notes;
-        self.lane.is_same()
+        !self.lane.differs()
             && outcomes.is_empty()
             && unanswered.is_empty()
             && not_made.is_empty()
@@ -268,13 +268,11 @@ impl Examined {
     pub fn repaired(self) -> Self {
         let Notes { from, through, mut not_made, is_handed_over_in_part, .. } = self.notes;
         not_made.retain(|(_, call)| !is_safe(&call.request.method));
-        match not_made.is_empty() {
-            true => Self::default(),
-            false => Self {
-                notes: Notes { from, through, not_made, is_handed_over_in_part, ..Notes::default() },
-                ..Self::default()
-            },
-        }
+        let notes = match not_made.is_empty() {
+            true => Notes::default(),
+            false => Notes { from, through, not_made, is_handed_over_in_part, ..Notes::default() },
+        };
+        Self { lane: self.lane, notes, state_version: None }
     }
 }
 

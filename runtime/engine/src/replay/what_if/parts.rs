@@ -8,10 +8,7 @@ use std::{
 
 use weirgate_types::{Position, Record, StatusWrite};
 
-use super::{
-    lane::{Side, StatusSides, says},
-    notes::Examined,
-};
+use super::lane::{Side, StatusSides, says};
 
 /// What stands now.
 pub trait Stands {
@@ -94,21 +91,18 @@ pub enum KeyIsRepaired {
 type Owner<'a> = (Position, Option<&'a str>, Option<&'a StatusWrite>);
 
 impl<'a> Parts<'a> {
-    /// # Errors
-    /// Those of `is_repaired`.
-    pub fn new<E>(
-        examined: impl Iterator<Item = (&'a str, &'a Examined)>,
+    /// Of keys that differ, with what differs of the statuses that they set.
+    pub fn new(
+        keys: impl Iterator<Item = (&'a str, &'a BTreeMap<String, StatusSides>, KeyIsRepaired)>,
         through: Position,
-        is_repaired: impl Fn(&str, &Examined) -> Result<KeyIsRepaired, E>,
-    ) -> Result<Self, E> {
+    ) -> Self {
         let mut parts = Self { through, ..Self::default() };
-        for (key, examined) in examined.filter(|(_, examined)| !examined.lane.status().is_empty()) {
-            let repaired = is_repaired(key, examined)?;
-            for (subject, sides) in examined.lane.status() {
+        for (key, status, repaired) in keys {
+            for (subject, sides) in status {
                 parts.shared.entry(subject).or_default().claim(key, Claim { sides, repaired });
             }
         }
-        Ok(parts)
+        parts
     }
 
     /// Those of keys that are being repaired.

@@ -91,6 +91,10 @@ impl KeyPlan {
         for (subject, sides) in lane.status() {
             plan.take_status(subject, sides, stands)?;
         }
+        for (subject, sides) in lane.moved() {
+            let change = owned(key, (subject, sides), stands)?.unwrap_or(PartChange::Nothing);
+            plan.take_part(subject, change);
+        }
         let planned = |emission: &Emission| Planned {
             delivery: emission.delivery,
             index: emission.index,
@@ -196,11 +200,17 @@ impl KeyPlan {
     fn take_status<S: Stands>(&mut self, subject: &str, sides: &StatusSides, stands: &S) -> Result<(), S::Error> {
         match owned(&self.key, (subject, sides), stands)? {
             None => self.others.push(subject.to_owned()),
-            Some(PartChange::Nothing) => {}
-            Some(PartChange::Set(write)) => self.status.push(write),
-            Some(PartChange::Unset) => self.unset.push(subject.to_owned()),
+            Some(change) => self.take_part(subject, change),
         }
         Ok(())
+    }
+
+    fn take_part(&mut self, subject: &str, change: PartChange) {
+        match change {
+            PartChange::Nothing => {}
+            PartChange::Set(write) => self.status.push(write),
+            PartChange::Unset => self.unset.push(subject.to_owned()),
+        }
     }
 }
 

@@ -85,8 +85,9 @@ impl Fork {
             return Ok(match repaired.replay == replay {
                 true if repaired.is_undo => Has::Events,
                 true => Has::Nothing,
-                // Where another one has repaired the same, that would come back with what either has written.
-                false if walk.is_undone(repaired.replay, lane)? => Has::Events,
+                // Where another one has repaired the same key, that would come back with what either has written. What was undone of other
+                // keys leaves nothing, or what its own undo could not take back.
+                false if walk.is_undone(repaired.replay, lane)? && walk.has_repaired(replay, lane)? => Has::Events,
                 false => Has::All,
             });
         }
@@ -168,7 +169,7 @@ impl Fork {
         {
             examined.settle_both(&handed_over, |event| emitted_by(event) == Some(replay));
         }
-        if has != Has::All && examined.lane.is_same() && examined.notes.fails().is_none() {
+        if has != Has::All && !examined.lane.differs() && examined.notes.fails().is_none() {
             examined = examined.repaired();
         }
         if !examined.is_same() {
@@ -190,7 +191,7 @@ impl Fork {
     ) -> Result<(), ReplayError> {
         let is_own = repaired.handler == self.request.handler;
         let is_asked = matches!(self.request.runs, Runs::Candidate(_)) && (is_own || self.cascade.is_some());
-        if !is_asked || examined.lane.is_same() {
+        if !is_asked || !examined.lane.differs() {
             return Ok(());
         }
         let is_of_the_handlers = walk.asked(repaired.replay)?.is_of(&self.request.handler);

@@ -12,7 +12,7 @@ use weirgate_log::LogReader;
 use weirgate_types::{Commit, Effects, Event, HandlerName, Position, Record, TimerSetting};
 
 use super::{
-    asked::{AskedReplays, IsUndone},
+    asked::{AskedReplays, Repairs},
     delivered::Delivered,
     earlier::Earlier,
     lane::Stood,
@@ -82,7 +82,7 @@ pub struct Found {
 }
 
 impl Walk {
-    pub fn new(look: Arc<Look>, modules: Arc<dyn Load>, is_undone: IsUndone, through: Position) -> Self {
+    pub fn new(look: Arc<Look>, modules: Arc<dyn Load>, repairs: Arc<dyn Repairs>, through: Position) -> Self {
         let inputs = Inputs::new(look.log().clone(), modules, States::History(Arc::clone(&look)));
         Self {
             inputs,
@@ -93,7 +93,7 @@ impl Walk {
             recent_bytes: 0,
             states: RefCell::default(),
             past: RefCell::default(),
-            asked: AskedReplays::new(is_undone, through),
+            asked: AskedReplays::new(repairs, through),
         }
     }
 
@@ -102,9 +102,9 @@ impl Walk {
     }
 
     /// The log has more records than when it began.
-    pub fn look_anew(&mut self, look: Arc<Look>, is_undone: IsUndone, through: Position) {
+    pub fn look_anew(&mut self, look: Arc<Look>, repairs: Arc<dyn Repairs>, through: Position) {
         self.look = look;
-        self.asked.look_anew(is_undone, through);
+        self.asked.look_anew(repairs, through);
     }
 
     /// Goes to the next record; returns the calls that it ends.

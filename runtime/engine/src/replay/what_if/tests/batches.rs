@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 
+use weirgate_host::Call;
 use weirgate_types::{AttemptFailure, Commit, DeliveryId, Deployed, FailureKind, Manifest, Outcome};
 
 use super::*;
-use crate::replay::execute::ItemInput;
+use crate::replay::execute::{ItemInput, Services};
 
 /// A version that appends to a list; what it appends depends on the list.
 fn listing(mark: &'static str) -> Handler {
@@ -33,10 +34,15 @@ fn asking(types: &str, is_batch: bool, selection: Selection) -> WhatIf {
 /// A world whose handler takes these types in batches.
 fn world(types: &str, code: &Handler) -> World {
     let mut world = World::without_reports(Arc::clone(code));
-    let manifest = taking(types, true);
+    let position = deploy(&mut world, TOTALS, taking(types, true));
+    world.versions.insert(name(TOTALS), (position, Arc::clone(code)));
+    world
+}
+
+fn deploy(world: &mut World, handler: &str, manifest: String) -> Position {
     Manifest::from_record(&manifest).expect("a manifest");
-    let position = world.stage(&Record::Deployed(Deployed {
-        handler: name(TOTALS),
+    world.stage(&Record::Deployed(Deployed {
+        handler: name(handler),
         digest: Digest([0; 32]),
         manifest,
         actor: String::new(),
@@ -45,9 +51,34 @@ fn world(types: &str, code: &Handler) -> World {
         finishing: Vec::new(),
         at_ms: 0,
         wall_ms: 0,
-    }));
-    world.versions.insert(name(TOTALS), (position, Arc::clone(code)));
-    world
+    }))
+}
+
+/// A delivery of a version, which was completed at an attempt.
+fn commit(
+    handler: &str,
+    (position, event): (Position, &Event),
+    (version, attempt): (Position, u32),
+    effects: Effects,
+) -> Commit {
+    Commit {
+        handler: name(handler),
+        event: position,
+        key: event.key().to_owned(),
+        attempt,
+        version,
+        digest: Digest([0; 32]),
+        at_ms: 0,
+        outcome: Outcome::Completed,
+        depth: 1,
+        effects,
+        log: Vec::new(),
+        state_version: 1,
+        migrated_from: None,
+        cpu_us: 0,
+        reproducible: true,
+        reads: Vec::new(),
+    }
 }
 
 /// Accepts events, and delivers those of the types in calls of some deliveries each. Some attempts fail; then the later ones of their keys in
@@ -73,15 +104,14 @@ fn accept(world: &mut World, types: &[&str], events: &[(String, &str, u64)], cha
         }
         let (mut commits, mut failed, mut again) = (Vec::new(), BTreeSet::new(), Vec::new());
         for (position, event, attempt) in call {
-            let (handler, key) = (name(TOTALS), event.key().to_owned());
-            let delivery = DeliveryId { handler: handler.clone(), position };
-            let lane = (handler.clone(), key.clone());
+            let key = event.key().to_owned();
+            let (delivery, lane) = (DeliveryId { handler: name(TOTALS), position }, (name(TOTALS), key.clone()));
             if attempt == 1 && chance.below(8) == 0 {
                 failed.insert(key.clone());
             }
             let (outcome, effects) = match failed.contains(&key) {
                 true => {
-                    again.push((position, event, attempt + 1));
+                    again.push((position, event.clone(), attempt + 1));
                     let failure = AttemptFailure::found(FailureKind::Trap, "no".to_owned());
                     let (delay_ms, due_ms, stage, spent, previous) = (1, 1, 0, true, None);
                     (Outcome::Retry { delay_ms, due_ms, stage, spent, previous, failure }, Effects::default())
@@ -93,24 +123,7 @@ fn accept(world: &mut World, types: &[&str], events: &[(String, &str, u64)], cha
                 }
             };
             world.keep(&lane, &effects);
-            commits.push(Commit {
-                handler,
-                event: position,
-                key,
-                attempt,
-                version,
-                digest: Digest([0; 32]),
-                at_ms: 0,
-                outcome,
-                depth: 1,
-                effects,
-                log: Vec::new(),
-                state_version: 1,
-                migrated_from: None,
-                cpu_us: 0,
-                reproducible: true,
-                reads: Vec::new(),
-            });
+            commits.push(Commit { outcome, ..commit(TOTALS, (position, &event), (version, attempt), effects) });
         }
         world.stage(&Record::Batched(commits));
         again.extend(open);
@@ -189,5 +202,76 @@ fn deliveries_of_a_batch_that_the_candidate_does_not_take_leave_nothing() {
         let examined = lived.examine_as(&request, &new, None);
         let wanted = lists(&events, |r#type| (r#type == "number").then(|| Arc::clone(&new)));
         assert_eq!(with_differences(&lived, &examined), wanted, "seed {seed}: {events:?}");
+    }
+}
+
+/// Each delivery shows the sum of the call up to there.
+fn sums(numbers: &[u64]) -> Vec<Effects> {
+    let mut sum = 0;
+    let effects = numbers.iter().map(|n| {
+        sum += n;
+        let state = vec![StateWrite { name: "sum".into(), value: Some(sum.to_string().into_bytes()) }];
+        Effects { state, ..Effects::default() }
+    });
+    effects.collect()
+}
+
+fn number(event: &Event) -> u64 {
+    String::from_utf8_lossy(&event.data).parse().expect("a number")
+}
+
+/// What another delivery of the call comes to may depend on the event that is another one.
+#[test]
+fn a_batch_of_a_receiver_is_handled_again_as_a_whole() {
+    for seed in 0..200_u64 {
+        let mut chance = Chance(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+        let numbers: Vec<u64> = (0..2 + chance.below(4)).map(|n| n * 10 + chance.below(9)).collect();
+        let wrong = numbers[chance.index(numbers.len())];
+        let gives = |wrong: Option<u64>| -> Handler {
+            Arc::new(move |item, _| {
+                let (n, id) = (number(&item.event), format!("{}/1", item.delivery.position));
+                let n = if wrong == Some(n) { 1_000 } else { n };
+                Effects {
+                    emitted: vec![event(id, "/handlers/totals", "total", item.event.key(), n)],
+                    ..Effects::default()
+                }
+            })
+        };
+        let mut lived = World::without_reports(gives(Some(wrong)));
+        let function = |calls: &[Call<'_>], _: &[Services]| {
+            let numbers: Vec<u64> = calls.iter().map(|call| number(call.event)).collect();
+            sums(&numbers).into_iter().map(Ok).collect()
+        };
+        let manifest = taking(r#""total""#, true).replace(TOTALS, REPORTS);
+        let version = deploy(&mut lived, REPORTS, manifest);
+        lived.of_calls.insert(name(REPORTS), Arc::new(function));
+        let mut open = Vec::new();
+        for (id, n) in numbers.iter().enumerate() {
+            lived.accept(id, &format!("k{id}"), *n);
+            let reader = lived.log.reader();
+            let emitted = reader.scan(Position::ZERO).map(|read| read.expect("a record")).last().expect("a record");
+            let emitted: Vec<_> = emitted.1.events(emitted.0).map(|(at, event)| (at, event.clone())).collect();
+            open.extend(emitted);
+        }
+        let effects = sums(&open.iter().map(|(_, event)| number(event)).collect::<Vec<_>>());
+        let call = open[0].0;
+        for (position, _) in &open {
+            let delivery = DeliveryId { handler: name(REPORTS), position: *position };
+            let attempted = Record::Attempted { delivery, attempt: 1, version, call, at_ms: 0, wall_behind_ms: 0 };
+            lived.stage(&attempted);
+        }
+        let items = open.iter().zip(effects);
+        let commits: Vec<Commit> =
+            items.map(|((at, event), effects)| commit(REPORTS, (*at, event), (version, 1), effects)).collect();
+        commits.iter().for_each(|one| lived.keep(&(name(REPORTS), one.key.clone()), &one.effects));
+        lived.stage(&Record::Batched(commits));
+        let differing = (0..numbers.len()).map(|n| (name(TOTALS), format!("k{n}"))).collect();
+        let found = lived.examine_as(&request(), &gives(None), Some(&differing));
+        let mut wanted = BTreeMap::new();
+        for (n, effects) in sums(&numbers).into_iter().enumerate() {
+            let value = effects.state[0].value.clone().expect("a value");
+            wanted.insert((name(REPORTS), format!("k{n}")), BTreeMap::from([("sum".to_owned(), value)]));
+        }
+        assert_eq!(with_differences(&lived, &found), wanted, "seed {seed}: {numbers:?}, {wrong} is wrong");
     }
 }

@@ -1,8 +1,11 @@
 //! Receivers that are folded again stand as in the world of the candidate.
 
-use weirgate_types::StateWrite;
+use weirgate_types::{StateWrite, StatusWrite};
 
-use super::*;
+use super::{
+    owners::{ORDERS, Order},
+    *,
+};
 
 const SEEDS: u64 = 300;
 
@@ -169,4 +172,69 @@ fn a_receiver_that_another_replay_has_repaired_is_not_folded_again_before_that_i
     let other = live(Arc::clone(&new), &numbers);
     let sum = other.states.get(&lane).and_then(|state| state.get("sum"));
     assert_eq!(plan.state.iter().map(|write| write.value.as_ref()).collect::<Vec<_>>(), [sum]);
+}
+
+/// Keeps the sum of what it is told, and shows it: some of it in a part that all keys set.
+fn showing() -> Handler {
+    Arc::new(|item, state| {
+        let sum = state.get("sum").expect("the state").map_or(0, |sum| sum.len());
+        let n: usize = String::from_utf8_lossy(&item.event.data).parse().expect("a number");
+        let state = vec![StateWrite { name: "sum".into(), value: Some(vec![0; (sum + n) % 50]) }];
+        let key = item.event.key();
+        let subject = if n % 3 == 0 { format!("{key}/report") } else { "all/report".to_owned() };
+        let (state_name, text) = ("report".to_owned(), format!("{key} {}", (sum + n) % 4));
+        let status = vec![StatusWrite { subject, state: state_name, text, data: None }];
+        Effects { state, status, ..Effects::default() }
+    })
+}
+
+/// The last writer by position owns a part that several keys of a receiver set; one that no key sets any more is removed.
+#[test]
+fn parts_of_a_receiver_stand_as_in_the_world_of_the_candidate_whatever_order_its_keys_are_folded_in() {
+    let live = |handler: Handler, numbers: &[(String, u64)]| {
+        let mut world = World::without_reports(handler);
+        world.deploy(REPORTS, "total", showing());
+        numbers.iter().enumerate().for_each(|(id, (key, n))| world.accept(id, key, *n));
+        world
+    };
+    let of_receiver = |world: &World| {
+        let mut statuses = world.statuses.clone();
+        statuses.retain(|(handler, _), _| *handler == name(REPORTS));
+        statuses
+    };
+    let mut removed = 0;
+    for ((order_name, order), [old, new]) in
+        ORDERS.into_iter().flat_map(|order| [[5, 0], [0, 5], [0, 2]].map(|both| (order, both)))
+    {
+        for seed in 0..SEEDS / 3 {
+            let (new, numbers) = (totals(new), numbers(seed));
+            let (mut lived, other) = (live(totals(old), &numbers), live(Arc::clone(&new), &numbers));
+            let replay = asked(&mut lived);
+            let emitting = repair(&mut lived, replay, &new);
+            fold_in(&mut lived, replay, (&new, &emitting), order, seed);
+            let what = format!("seed {seed}, {order_name}, from {old}: {numbers:?}");
+            assert_eq!(of_receiver(&lived), of_receiver(&other), "{what}");
+            removed += usize::from(lived.has_removed_part());
+        }
+    }
+    assert!(removed > 20, "{removed} worlds in which a part is removed");
+}
+
+/// Folds the receiver's keys, each as it is when its turn comes.
+fn fold_in(
+    lived: &mut World,
+    replay: Position,
+    (new, emitting): (&Handler, &BTreeSet<LaneId>),
+    order: Order,
+    seed: u64,
+) {
+    let (planned, through) = (receivers(lived, new, emitting), lived.log.head());
+    let lanes: Vec<LaneId> = planned.keys().cloned().collect();
+    for lane in order(&lanes, seed) {
+        let parts = parts_of(REPORTS, &planned, through, |_| KeyIsRepaired::Now).repaired_by(replay, false);
+        let now = receivers(lived, new, emitting);
+        let Some(examined) = now.get(&lane) else { continue };
+        let plan = planned_among(lived, (&lane, examined), &parts);
+        append(lived, replay, (&lane, examined), plan);
+    }
 }

@@ -5,21 +5,28 @@ use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 use weirgate_host::{Call, ModuleError, ReadState, StateError};
 use weirgate_types::{Digest, Effects, HandlerName, Manifest};
 
-use crate::replay::execute::{Executable, ItemInput, Load, Services};
+use crate::replay::execute::{Executable, HandlerFunction, ItemInput, Load, Services};
 
 /// What a version of a handler does with an event.
 pub type Handler = Arc<dyn Fn(&ItemInput<'_>, &dyn ReadState) -> Effects + Send + Sync>;
 
-/// The versions in force, as a fork executes them, and the candidate.
-pub struct Functions(pub BTreeMap<HandlerName, Handler>, pub Option<Handler>);
+/// The versions in force, as a fork executes them, the candidate, and what handles a call as a whole.
+pub struct Functions {
+    pub versions: BTreeMap<HandlerName, Handler>,
+    pub candidate: Option<Handler>,
+    pub of_calls: BTreeMap<HandlerName, Arc<HandlerFunction>>,
+}
 
 /// The module of the candidate.
 pub const CANDIDATE: Digest = Digest([1; 32]);
 
 impl Load for Functions {
     fn load_for(&self, digest: Digest, manifest: &Manifest) -> Result<Executable, ModuleError> {
-        let candidate = self.1.as_ref().filter(|_| digest == CANDIDATE);
-        let handler = candidate.or_else(|| self.0.get(&manifest.name)).ok_or(ModuleError::Missing(digest))?;
+        if let Some(function) = self.of_calls.get(&manifest.name) {
+            return Ok(Executable::of_function(Arc::clone(function), manifest));
+        }
+        let candidate = self.candidate.as_ref().filter(|_| digest == CANDIDATE);
+        let handler = candidate.or_else(|| self.versions.get(&manifest.name)).ok_or(ModuleError::Missing(digest))?;
         Ok(executable(handler, manifest))
     }
 }

@@ -7,7 +7,10 @@ use weirgate_types::{
     HandlerName, Outcome, TimerId, TimerSetting, TimerWrite,
 };
 
-use super::{world::event, *};
+use super::{
+    world::{KnownRepairs, event},
+    *,
+};
 use crate::replay::execute::ItemInput;
 
 pub const KEYS: u64 = 3;
@@ -303,10 +306,8 @@ impl Lived {
 
     /// What a what-if reads, with what was undone by each position.
     pub fn sources(&self, new: &Handler) -> Sources {
-        let undone = self.undone.clone();
-        let is_undone =
-            move |replay, _: &_, through| Ok(undone.get(&replay).is_some_and(|at: &Position| *at <= through));
-        Sources { is_undone: Arc::new(is_undone), ..self.world.sources(Some(new)) }
+        let repairs = KnownRepairs { undone: self.undone.clone(), ..self.world.repairs() };
+        Sources { repairs: Arc::new(repairs), ..self.world.sources(Some(new)) }
     }
 
     /// Where records end.

@@ -193,7 +193,7 @@ fn planned(lived: &World, examined: (&LaneId, &Examined)) -> KeyPlan {
 }
 
 fn planned_among(lived: &World, (lane, examined): (&LaneId, &Examined), parts: &Parts<'_>) -> KeyPlan {
-    let stands = Now { world: lived, parts };
+    let stands = Now { world: lived, handler: &lane.0, parts };
     let plan = KeyPlan::new(&lane.1, examined, 0, &stands).expect("a plan");
     assert_eq!(plan.digest(), KeyPlan::new(&lane.1, examined, 0, &stands).expect("a plan").digest());
     plan
@@ -209,9 +209,20 @@ fn parts_as(
     through: Position,
     is_repaired: impl Fn(&str) -> KeyIsRepaired,
 ) -> Parts<'_> {
-    let own = examined.iter().filter(|((handler, _), _)| *handler == name(TOTALS));
-    let own = own.map(|((_, key), examined)| (key.as_str(), examined));
-    Parts::new(own, through, |key, _| Ok::<_, ReplayError>(is_repaired(key))).expect("no error")
+    parts_of(TOTALS, examined, through, is_repaired)
+}
+
+fn parts_of<'a>(
+    handler: &str,
+    examined: &'a BTreeMap<LaneId, Examined>,
+    through: Position,
+    is_repaired: impl Fn(&str) -> KeyIsRepaired,
+) -> Parts<'a> {
+    let own = examined.iter().filter(|((of, _), _)| of.as_str() == handler);
+    let statuses = own.flat_map(|((_, key), one)| {
+        [one.lane.status(), one.lane.moved()].map(|status| (key.as_str(), status, is_repaired(key)))
+    });
+    Parts::new(statuses, through)
 }
 
 /// The state of some handlers, without empty ones.

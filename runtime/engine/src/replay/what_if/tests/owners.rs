@@ -7,9 +7,9 @@ use super::*;
 const SEEDS: u64 = 300;
 
 /// An order in which keys are repaired.
-type Order = fn(&[LaneId], u64) -> Vec<LaneId>;
+pub type Order = fn(&[LaneId], u64) -> Vec<LaneId>;
 
-const ORDERS: [(&str, Order); 3] = [
+pub const ORDERS: [(&str, Order); 3] = [
     ("as they are sorted", |lanes, _| lanes.to_vec()),
     ("the other way round", |lanes, _| lanes.iter().rev().cloned().collect()),
     ("in turn", |lanes, seed| {
@@ -19,7 +19,7 @@ const ORDERS: [(&str, Order); 3] = [
 ];
 
 /// Numbers of which every second one, where it sets a status, sets a part that all keys write.
-fn often_shared(seed: u64) -> Vec<(String, u64)> {
+pub fn often_shared(seed: u64) -> Vec<(String, u64)> {
     let numbers = numbers(seed).into_iter().enumerate();
     numbers.map(|(index, (key, n))| (key, if index % 2 == 0 { n * 11 } else { n })).collect()
 }

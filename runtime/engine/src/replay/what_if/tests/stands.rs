@@ -1,15 +1,13 @@
 //! What stands in a world, found by reading its log from the end.
 
-use weirgate_types::{Position, Record};
+use weirgate_types::{HandlerName, Position, Record};
 
-use super::{
-    super::*,
-    world::{TOTALS, World, name},
-};
+use super::{super::*, world::World};
 
 /// A world, and what the keys that differ have of the parts that they write.
 pub struct Now<'a> {
     pub world: &'a World,
+    pub handler: &'a HandlerName,
     pub parts: &'a Parts<'a>,
 }
 
@@ -35,13 +33,13 @@ impl Stands for Now<'_> {
                 (by != key || at < since) && counts((at, &record), by)
             };
             if let Record::Repaired(one) = &record
-                && one.handler == name(TOTALS)
+                && one.handler == *self.handler
                 && one.unset.iter().any(|unset| unset == subject)
                 && counts(&one.key)
             {
                 return Ok(Some(PartWrite { at, by: one.key.clone(), status: None }));
             }
-            let written = record.effects().filter(|one| *one.handler == name(TOTALS));
+            let written = record.effects().filter(|one| one.handler == self.handler);
             let writes = written.flat_map(|one| one.effects.status.iter().map(move |write| (one.key, write)));
             let of_subject = writes.filter(|(by, write)| write.subject == subject && counts(by));
             if let Some((by, write)) = of_subject.last() {

@@ -22,7 +22,10 @@ use super::{
     functions::{Functions, Handler, KeyState, executable},
     request,
 };
-use crate::replay::execute::ItemInput;
+use crate::{
+    StorageError,
+    replay::execute::{HandlerFunction, ItemInput},
+};
 
 pub const TOTALS: &str = "totals";
 pub const REPORTS: &str = "reports";
@@ -155,11 +158,31 @@ pub struct World {
     /// Replays whose repairs were undone, and those of which only some handlers' keys were.
     pub undone: BTreeSet<Position>,
     pub undone_in_part: BTreeSet<(Position, LaneId)>,
+    /// What handles a call as a whole.
+    pub of_calls: BTreeMap<HandlerName, Arc<HandlerFunction>>,
     /// Whether the first handler makes an outbound call in each delivery. In a what-if, none is made.
     pub is_calling: bool,
     /// How many writes of parts were looked at.
     pub looked_at: Cell<usize>,
     history: Arc<History>,
+}
+
+/// The repairs of a world, and which of them were undone: of replays, where that was.
+pub struct KnownRepairs {
+    pub repaired: BTreeSet<(Position, LaneId)>,
+    pub undone: BTreeMap<Position, Position>,
+    pub undone_in_part: BTreeSet<(Position, LaneId)>,
+}
+
+impl Repairs for KnownRepairs {
+    fn is_undone(&self, replay: Position, lane: &LaneId, through: Position) -> Result<bool, StorageError> {
+        let is_whole = self.undone.get(&replay).is_some_and(|at| *at <= through);
+        Ok(is_whole || self.undone_in_part.contains(&(replay, lane.clone())))
+    }
+
+    fn has_repaired(&self, replay: Position, lane: &LaneId) -> Result<bool, StorageError> {
+        Ok(self.repaired.contains(&(replay, lane.clone())))
+    }
 }
 
 pub fn name(text: &str) -> HandlerName {
@@ -199,6 +222,7 @@ impl World {
             emitted: BTreeMap::new(),
             undone: BTreeSet::new(),
             undone_in_part: BTreeSet::new(),
+            of_calls: BTreeMap::new(),
             is_calling: false,
             looked_at: Cell::new(0),
             history: Arc::new(history),
@@ -343,20 +367,33 @@ impl World {
 
     /// What a what-if of a candidate reads of it now.
     pub fn sources(&self, candidate: Option<&Handler>) -> Sources {
-        let functions = self.versions.iter().map(|(name, (_, handler))| (name.clone(), Arc::clone(handler)));
-        let (undone, undone_in_part) = (self.undone.clone(), self.undone_in_part.clone());
-        let is_undone = move |replay, lane: &LaneId, _| {
-            Ok(undone.contains(&replay) || undone_in_part.contains(&(replay, lane.clone())))
-        };
+        let versions = self.versions.iter().map(|(name, (_, handler))| (name.clone(), Arc::clone(handler))).collect();
+        let functions = Functions { versions, candidate: candidate.cloned(), of_calls: self.of_calls.clone() };
         Sources {
             look: Arc::new(self.history.look()),
-            modules: Arc::new(Functions(functions.collect(), candidate.cloned())),
+            modules: Arc::new(functions),
             outside: Arc::new(NoOutside),
             may_call: MayCall::Nothing,
             calls_left: None,
-            is_undone: Arc::new(is_undone),
+            repairs: Arc::new(self.repairs()),
             deployments: Arc::default(),
         }
+    }
+
+    /// Whether a repair has removed the part of a status.
+    pub fn has_removed_part(&self) -> bool {
+        let mut records = self.log.reader().scan(Position::ZERO).map(|read| read.expect("a record"));
+        records.any(|(_, record)| matches!(record, Record::Repaired(one) if !one.unset.is_empty()))
+    }
+
+    pub fn repairs(&self) -> KnownRepairs {
+        let records = self.log.reader().scan(Position::ZERO).map(|read| read.expect("a record"));
+        let repaired = records.filter_map(|(_, record)| match record {
+            Record::Repaired(one) if !one.is_undo => Some((one.replay, (one.handler, one.key))),
+            _ => None,
+        });
+        let undone = self.undone.iter().map(|replay| (*replay, Position::ZERO)).collect();
+        KnownRepairs { repaired: repaired.collect(), undone, undone_in_part: self.undone_in_part.clone() }
     }
 
     /// What-ifs of the candidate over all that happened.
@@ -384,8 +421,8 @@ impl World {
         candidate: &Handler,
         cascade: Option<&BTreeSet<LaneId>>,
     ) -> (BTreeMap<LaneId, Examined>, BTreeSet<LaneId>) {
-        let Sources { look, modules, is_undone, .. } = self.sources(None);
-        let mut walk = Walk::new(look, modules, is_undone, ALL);
+        let Sources { look, modules, repairs, .. } = self.sources(None);
+        let mut walk = Walk::new(look, modules, repairs, ALL);
         let candidate = match &request.runs {
             Runs::Candidate(Candidate { manifest, .. }) => {
                 let manifest = Manifest::from_record(manifest).expect("a manifest");
