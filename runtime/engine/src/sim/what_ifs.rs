@@ -94,7 +94,7 @@ impl LookedKeys {
     /// The keys that differ.
     #[must_use]
     pub fn lanes(&self) -> Vec<LaneId> {
-        self.fold.lanes().cloned().collect()
+        self.fold.all().map(|(lane, _)| lane.clone()).collect()
     }
 
     #[must_use]

@@ -38,6 +38,10 @@ fn change_of_status(item: &Node, absent: &str) -> Marked {
         [(recorded, is_removed), (fork, false)].map(|(status, is_removed)| side(status, is_removed, absent));
     let subject = word(item, "subject");
     match (recorded, fork) {
+        // What is set is the same, and the key may set it no more.
+        (Some(recorded), Some(fork)) if before == after && recorded.get("data") == fork.get("data") => {
+            marked(mark, format!("{subject}: {before}, by another key"))
+        }
         (Some(recorded), Some(fork)) if before == after => {
             marked(mark, format!("{subject}: {before}, {}", change("data", recorded.get("data"), fork.get("data"))))
         }
@@ -281,6 +285,7 @@ mod tests {
             (format!(r#"{{"subject":"s","recorded":{done}}}"#), "- s: done (1 so far) -> none"),
             (r#"{"subject":"s","is_removed":true}"#.to_owned(), "+ s: removed -> none"),
             (format!(r#"{{"subject":"s","is_removed":true,"fork":{done}}}"#), "+ s: removed -> done (1 so far)"),
+            (format!(r#"{{"subject":"s","recorded":{done},"fork":{done}}}"#), "~ s: done (1 so far), by another key"),
             (
                 format!(r#"{{"subject":"s","recorded":{done},"fork":{other}}}"#),
                 "~ s: done (1 so far), data changes: /n = 2",
