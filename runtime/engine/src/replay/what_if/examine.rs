@@ -136,7 +136,10 @@ impl Sources {
             let fork = self.fork(asked, after, progress)?.cascading(Arc::new(differing)).beside(&alone);
             let fork = fork.beginning_later(begins_later);
             let ((cascade, _), bound) = self.run(fork, progress, &mut found.executed)?;
-            let cascade = found.take(cascade, |handler| *handler != request.handler);
+            // An undo takes back what was folded, whatever would reach receivers.
+            let is_folded_again =
+                |handler: &HandlerName| matches!(request.runs, Runs::Candidate(_)) && *handler != request.handler;
+            let cascade = found.take(cascade, is_folded_again);
             (found.cascade, found.cascade_bound) = (cascade, bound);
         } else {
             found.cascade = alone.clone();

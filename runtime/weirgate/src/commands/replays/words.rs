@@ -37,9 +37,10 @@ fn change_of_status(item: &Node, absent: &str) -> Marked {
     let [before, after] =
         [(recorded, is_removed), (fork, false)].map(|(status, is_removed)| side(status, is_removed, absent));
     let subject = word(item, "subject");
+    let data = |side: &Node<'_>| side.get("data").map(Node::text).map(str::to_owned);
     match (recorded, fork) {
         // What is set is the same, and the key may set it no more.
-        (Some(recorded), Some(fork)) if before == after && recorded.get("data") == fork.get("data") => {
+        (Some(recorded), Some(fork)) if before == after && data(recorded) == data(fork) => {
             marked(mark, format!("{subject}: {before}, by another key"))
         }
         (Some(recorded), Some(fork)) if before == after => {
