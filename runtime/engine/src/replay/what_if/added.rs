@@ -157,12 +157,14 @@ impl Fork {
         released.into_iter().try_for_each(|added| self.add(added))
     }
 
-    /// Whether events wait behind a delivery that a commit closes.
-    pub(super) fn is_awaited(&self, commit: &Commit) -> bool {
+    /// Whether events wait behind a delivery that a commit closes, and come before a later one.
+    pub(super) fn is_awaited<'c>(&self, commit: &Commit, mut later: impl Iterator<Item = &'c Commit>) -> bool {
         let Some(in_force) = self.in_force.get(&commit.handler).filter(|_| closed(commit).is_some()) else {
             return false;
         };
-        self.behind.is_awaited(&commit.handler, self.ordering(&commit.handler, in_force), (&commit.key, commit.event))
+        let ordering = self.ordering(&commit.handler, in_force);
+        self.behind.is_awaited(&commit.handler, ordering, (&commit.key, commit.event))
+            && later.any(|later| ordering == Ordering::Handler || later.key == commit.key)
     }
 
     /// Events that the candidate takes, and the version in force did not.

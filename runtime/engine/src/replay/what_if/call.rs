@@ -35,8 +35,11 @@ impl Fork {
         let stored = call.iter().map(|ended| walk.commit_record(ended)).collect::<Result<Vec<_>, _>>()?;
         let commits = call.iter().zip(&stored).map(|(ended, stored)| commit_of(ended, stored.as_ref()));
         let commits = commits.collect::<Result<Vec<_>, _>>()?;
-        let matters = |commit: &&Commit| self.matters(commit) || commits.len() > 1 && self.is_awaited(commit);
-        if !commits.iter().flatten().any(matters) {
+        let all: Vec<&Commit> = commits.iter().flatten().copied().collect();
+        let behind = |index: usize| all.iter().skip(index.saturating_add(1)).copied();
+        let matters =
+            |(index, commit): (usize, &&Commit)| self.matters(commit) || self.is_awaited(commit, behind(index));
+        if !all.iter().enumerate().any(matters) {
             for (commit, at) in commits.iter().zip(call).filter_map(|(commit, ended)| commit.zip(ended.commit)) {
                 if closed(commit).is_some() {
                     self.closed(&commit.delivery(), &commit.key, at)?;
@@ -77,7 +80,7 @@ impl Fork {
     fn part(&self, walk: &mut Walk, rest: &[Delivered<'_>], earlier: &Earlier) -> Result<Vec<By>, ReplayError> {
         let (mut part, mut of_keys) = (Vec::new(), BTreeMap::new());
         let again = self.batch_again(walk, rest)?;
-        for one in rest {
+        for (index, one) in rest.iter().enumerate() {
             let by = match (self.by(walk, one, earlier)?, again) {
                 (By::Record, Some(version)) if one.closed() == Some(Closed::Completed) => By::Version(version),
                 (by, _) => by,
@@ -86,7 +89,8 @@ impl Fork {
                 break;
             }
             part.push(by);
-            if one.commit.is_some_and(|commit| self.is_awaited(commit)) {
+            let later = rest.iter().skip(index.saturating_add(1)).filter_map(|later| later.commit);
+            if one.commit.is_some_and(|commit| self.is_awaited(commit, later)) {
                 break;
             }
         }
