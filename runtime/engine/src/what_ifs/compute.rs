@@ -35,7 +35,7 @@ pub fn compute_from(sources: &Sources, request: &WhatIf, progress: &dyn Progress
         }
     }
     let receivers = receivers::plans(sources, request, &examination, (progress, &mut unowned))?;
-    let same = unowned.take_out_of(&mut examination, &request.handler);
+    let same = unowned.take_out_of(&mut examination, request);
     let digest = receivers::digest(plan_digest(&plans), &receivers);
     let summary = Summary::of(&request.handler, &examination, &plans).without(same);
     let bytes = examination

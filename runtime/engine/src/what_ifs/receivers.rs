@@ -44,7 +44,7 @@ pub fn lanes<'a>(
     let is_allowed = |handler: &HandlerName| {
         *handler != request.handler && allowed.as_ref().is_none_or(|allowed| allowed.contains(handler))
     };
-    let lanes = examination.moved.iter().chain(differ).filter(|((handler, _), _)| is_allowed(handler));
+    let lanes = differ.iter().chain(&examination.moved).filter(|((handler, _), _)| is_allowed(handler));
     let sorted: BTreeMap<&LaneId, &Examined> = lanes.map(|(lane, examined)| (lane, &**examined)).collect();
     Ok(sorted.into_iter().collect())
 }

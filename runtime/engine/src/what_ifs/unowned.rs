@@ -8,7 +8,7 @@ use std::{
 
 use weirgate_types::HandlerName;
 
-use crate::replay::{Examination, Examined, Index, KeyPlan, LaneId};
+use crate::replay::{Examination, Examined, Index, KeyPlan, LaneId, Runs, WhatIf};
 
 /// The subjects of those parts, by handler and key.
 #[derive(Debug, Default)]
@@ -29,16 +29,19 @@ impl Unowned {
     }
 
     /// Takes them out of what is shown. Returns on how many keys of the handler nothing else differs.
-    pub fn take_out_of(self, examination: &mut Examination, handler: &HandlerName) -> u64 {
+    pub fn take_out_of(self, examination: &mut Examination, request: &WhatIf) -> u64 {
         let mut same = 0;
         let is_any = !self.0.is_empty();
         for (lane, subjects) in self.0 {
-            if lane.0 != *handler {
-                if let Some(shown) = examination.cascade.remove(&lane) {
-                    let left = without(&shown, &shown, &subjects);
-                    if !left.comes_to_the_same() {
-                        examination.cascade.insert(lane, Arc::new(left));
-                    }
+            if lane.0 != request.handler {
+                let Some(shown) = examination.cascade.remove(&lane) else { continue };
+                let left = without(&shown, &shown, &subjects);
+                if !left.comes_to_the_same() {
+                    examination.cascade.insert(lane.clone(), Arc::new(left));
+                }
+                // Others are folded again beside it.
+                if matches!(request.runs, Runs::Candidate(_)) {
+                    examination.moved.insert(lane, shown);
                 }
                 continue;
             }
@@ -75,10 +78,10 @@ fn without(shown: &Examined, alone: &Examined, subjects: &[String]) -> Examined 
 
 #[cfg(test)]
 mod tests {
-    use weirgate_types::{Effects, Position, StatusWrite};
+    use weirgate_types::{Digest, Effects, Position, StatusWrite};
 
     use super::*;
-    use crate::replay::{Both, Lane, Stood};
+    use crate::replay::{Both, Bounds, Candidate, Lane, MissingAnswers, Selection, Stood};
 
     /// A key whose status of these subjects is another one in the fork.
     fn differing(subjects: &[&str]) -> Arc<Examined> {
@@ -114,6 +117,19 @@ mod tests {
         let alone = BTreeMap::from(["k", "l", "m"].map(|key| (key.to_owned(), differing(&["own", "shared"]))));
         let cascade = alone.iter().map(|(key, examined)| (lane(key), Arc::clone(examined))).collect();
         let mut found = Examination { alone, cascade, ..Examination::default() };
+        let receiver: HandlerName = "r".parse().expect("a name");
+        let of_receiver = (receiver.clone(), "k".to_owned());
+        found.cascade.insert(of_receiver.clone(), differing(&["shared"]));
+        let candidate = Candidate { module: Digest([1; 32]), manifest: String::new(), version: None };
+        let request = WhatIf {
+            handler: handler.clone(),
+            runs: Runs::Candidate(candidate),
+            selection: Selection::default(),
+            missing_answers: MissingAnswers::Fail,
+            bounds: Bounds::default(),
+            through: Position(9),
+            asked_at_ms: 0,
+        };
         let mut unowned = Unowned::default();
         let own = StatusWrite { subject: "own".into(), state: "b".into(), text: String::new(), data: None };
         let plans = [
@@ -124,7 +140,9 @@ mod tests {
         for (key, plan) in &plans {
             unowned.add((&handler, key), &found.alone[*key], plan);
         }
-        assert_eq!(unowned.take_out_of(&mut found, &handler), 1);
+        unowned.add((&receiver, "k"), &found.cascade[&of_receiver].clone(), &KeyPlan::default());
+        assert_eq!(unowned.take_out_of(&mut found, &request), 1);
+        assert!(!found.cascade.contains_key(&of_receiver) && found.moved.contains_key(&of_receiver));
         let shown = |key: &str| found.cascade.get(&lane(key)).map(|one| one.lane.status().keys().cloned().collect());
         assert_eq!(shown("k"), Some(vec!["own".to_owned()]));
         assert_eq!(shown("l"), None);

@@ -35,7 +35,8 @@ pub struct Examination {
     pub cascade: BTreeMap<LaneId, Arc<Examined>>,
     /// Keys of other handlers that differ without that: those that an undone replay has folded again.
     pub others: BTreeMap<LaneId, Arc<Examined>>,
-    /// Handlers and keys that come to the same, and set a part of a status by another record than in the log: another key may own it in the fork.
+    /// Handlers and keys that set a part of a status which another key owns in the log or in the fork, and do not differ in anything else that
+    /// is shown, or are shown without it.
     pub moved: BTreeMap<LaneId, Arc<Examined>>,
     /// Of the cascade.
     pub index: Index,

@@ -145,6 +145,11 @@ impl Lane {
         &self.moved
     }
 
+    /// Another key does not come between the records that set a subject's status.
+    pub fn forget_moved(&mut self, subject: &str) {
+        self.moved.remove(subject);
+    }
+
     /// What differs of a subject's status is not a difference of this key.
     pub fn forget_status(&mut self, subject: &str) {
         self.status.remove(subject);
@@ -521,7 +526,7 @@ mod tests {
         fold(&mut lane, &write("b"), &Effects::default(), &[]);
         assert_eq!(lane.status.get("known").and_then(StatusSides::would_be), write("a").status.first());
         fold(&mut lane, &write("a"), &Effects::default(), &[]);
-        assert!(lane.is_same(), "{lane:?}");
+        assert!(!lane.differs() && lane.moved.contains_key("known"), "{lane:?}");
         let unset = |lane: &mut Lane, status: Option<StatusWrite>| {
             let stood = Stood { status, is_own: true, at: Position::ZERO };
             lane.unset(&["known".to_owned()], Position(2), |_| Ok::<_, ()>(stood.clone())).expect("no error");

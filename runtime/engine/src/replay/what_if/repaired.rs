@@ -144,6 +144,9 @@ impl Fork {
         if has != Has::All {
             examined.lane.unset::<ReplayError>(&repaired.unset, position, part)?;
         }
+        // A repair writes a part that its key owns.
+        let written = repaired.effects.status.iter().map(|write| write.subject.as_str());
+        written.chain([lane.1.as_str()]).for_each(|subject| examined.lane.forget_moved(subject));
         if !repaired.effects.state.is_empty() {
             examined.state_version = match has {
                 Has::All => examined.state_version.map(|_| repaired.state_version),

@@ -222,6 +222,8 @@ impl Fork {
         let timer = |name: &str| earlier.timer(&lane, name, || walk.timer(&lane, name));
         let part = |subject: &str| walk.part(delivered, earlier, subject);
         let pairs = examined.lane.fold::<ReplayError>(both, value, timer, part)?;
+        // The status that is named as the key is its own.
+        examined.lane.forget_moved(&lane.1);
         if self.cascade.is_some() {
             let first = (Some(&delivered.delivery), delivered.first_emitted);
             self.substitutes.emitted((recorded, fork), first, &pairs, &lane);

@@ -82,6 +82,7 @@ fn finds_nothing_to_do(lived: &World, request: &WhatIf, new: &Handler, seed: u64
 /// That a what-if finds no key that differs, but for parts that several keys write.
 fn finds_nothing(lived: &World, request: &WhatIf, new: &Handler, seed: u64) {
     let mut examined = lived.examine_as(request, new, None);
+    examined.retain(|_, examined| examined.lane.moved().is_empty() || !examined.comes_to_the_same());
     examined.retain(|_, Examined { lane, notes, .. }| {
         let is_own = |subject: &String| !subject.starts_with("all/");
         let is_shared = !lane.status().is_empty() && !lane.status().keys().any(is_own);
