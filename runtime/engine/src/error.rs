@@ -217,8 +217,8 @@ pub enum Refusal {
     )]
     HandledSince { replay: Position, through: Position, version: Position },
     #[error(
-        "an undo has taken repairs of the handler back after position {through}, up to which replay {replay} looked: ask again what would be, \
-         so that these keys are part of the plan, or approve some keys of it (`keys`)"
+        "an undo of the handler has ended after position {through}, up to which replay {replay} looked: ask again what would be, so that what it \
+         has brought back is part of the plan, or approve some keys of it (`keys`)"
     )]
     UndoneSince { replay: Position, through: Position },
     #[error("too many replays wait to be computed: ask again later, or cancel some")]

@@ -1,5 +1,7 @@
 //! Replays: their steps are recorded, keys are put on hold and repaired, and what was done is listed.
 
+use std::collections::BTreeSet;
+
 use weirgate_types::{HandlerName, KeyHasher, Position, Record, Repaired};
 use weirgate_views::Views;
 
@@ -12,7 +14,7 @@ use crate::{
     command::{Command, HoldToken},
     keys,
     replay::{LaneId, Repairs, WhatIf},
-    replays::{ReplayRow, ReplayState},
+    replays::{RepairId, ReplayRow, ReplayState},
     statuses::Statuses,
     tables::REPLAYING,
 };
@@ -127,15 +129,26 @@ impl Handle {
 }
 
 /// The position behind which an undo looks: its replay, or an older one of which something was undone while that stood. Without it, that
-/// would come back. It may be one of another handler, whose receivers are the same.
+/// would come back. It may be one of another handler that has repaired keys of the same, as receivers.
 pub(crate) fn undo_after(views: &Views, own: Position) -> Result<Position, StorageError> {
     let (mut after, mut before) = (own, own);
+    let (of_own, mut repaired) = (row_of(views, own)?.map(|row| row.handler), None);
     loop {
         let slice = rows(views, Some(before), SLICE)?;
         for (replay, value) in &slice {
             let row = ReplayRow::decode(value)?;
             let ended = row.ended.filter(|_| row.state == ReplayState::Undone);
-            if row.last_undone.max(ended) > Some(after) {
+            if row.last_undone.max(ended) <= Some(after) {
+                continue;
+            }
+            let is_of_same = of_own.as_ref() == Some(&row.handler) || {
+                let repaired = match &mut repaired {
+                    Some(repaired) => repaired,
+                    none => none.insert(repaired_handlers(views, own, |_| false)?),
+                };
+                !repaired_handlers(views, *replay, |handler| repaired.contains(handler))?.is_disjoint(repaired)
+            };
+            if is_of_same {
                 after = *replay;
             }
         }
@@ -144,6 +157,33 @@ pub(crate) fn undo_after(views: &Views, own: Position) -> Result<Position, Stora
             _ => return Ok(after),
         }
     }
+}
+
+/// The handlers of which a replay has repaired keys, up to the first that is enough.
+fn repaired_handlers(
+    views: &Views,
+    replay: Position,
+    is_enough: impl Fn(&HandlerName) -> bool,
+) -> Result<BTreeSet<HandlerName>, StorageError> {
+    let (mut handlers, mut after) = (BTreeSet::new(), None);
+    loop {
+        let rows = views.scan_keys(&keys::repairs_of(replay), after.as_deref(), SLICE)?;
+        for RepairId { handler, .. } in rows.iter().filter_map(|row| keys::repair_of(row)) {
+            let is_over = is_enough(&handler);
+            handlers.insert(handler);
+            if is_over {
+                return Ok(handlers);
+            }
+        }
+        match rows.last() {
+            Some(last) if rows.len() == SLICE => after = Some(last.clone()),
+            _ => return Ok(handlers),
+        }
+    }
+}
+
+fn row_of(views: &Views, replay: Position) -> Result<Option<ReplayRow>, StorageError> {
+    views.get(&keys::replay(replay))?.map(|value| ReplayRow::decode(&value)).transpose()
 }
 
 /// The newest replays.
@@ -180,8 +220,9 @@ impl StoredRepairs {
 impl Repairs for StoredRepairs {
     /// An undo may take some keys back first, and writes nothing for one that later repairs own.
     fn is_undone(&self, replay: Position, lane: &LaneId, through: Position) -> Result<bool, StorageError> {
-        let row = self.views.get(&keys::replay(replay))?.map(|value| ReplayRow::decode(&value)).transpose()?;
-        if row.is_some_and(|row| row.state == ReplayState::Undone && row.ended <= Some(through)) {
+        if row_of(&self.views, replay)?
+            .is_some_and(|row| row.state == ReplayState::Undone && row.ended <= Some(through))
+        {
             return Ok(true);
         }
         Ok(self.first(replay, true, lane)?.is_some_and(|first| first <= through))
@@ -249,10 +290,19 @@ mod tests {
         put((1..=1_000).map(|at| change(at, &row("a", None))).collect());
         let after = || undo_after(&views, Position(900)).expect("rows").0;
         assert_eq!(after(), 900);
-        let in_part = ReplayRow { last_undone: Some(Position(1_990)), ..row("c", None) };
+        let hasher = KeyHasher::new([1; 16]);
+        let repaired = |replay: u64, handler: &str, key: &str| {
+            let handler = handler.parse().expect("a name");
+            let id = RepairId { is_undo: false, key: hasher.hash(key), handler, position: Position(replay + 1) };
+            Change::put(keys::repair(Position(replay), &id), Vec::new())
+        };
+        put((0..1_000).map(|n| repaired(900, if n % 9 == 1 { "r" } else { "a" }, &n.to_string())).collect());
+        put(vec![repaired(700, "b", "k"), repaired(700, "r", "k"), repaired(705, "b", "k")]);
+        let in_part = ReplayRow { last_undone: Some(Position(1_990)), ..row("a", None) };
         for (at, undone, found) in [
             (800, row("a", Some(899)), 900),
             (950, row("a", Some(960)), 900),
+            (705, row("b", Some(950)), 900),
             (700, row("b", Some(950)), 700),
             (690, row("a", Some(702)), 690),
             (680, row("a", Some(685)), 690),

@@ -45,14 +45,18 @@ impl Projection {
         if is_over && self.replay_under_way(&ended.handler)? == Some(ended.replay) {
             self.remove(keys::replaying(&ended.handler));
         }
-        let has_undone = self.replay(ended.replay)?.is_some_and(|row| row.undoes && row.last_undone.is_some());
-        if is_over && has_undone {
+        // One that wrote nothing, because later replays have repaired the same, is undone all the same.
+        let has_undone = |row: ReplayRow| {
+            let is_any = row.last_undone.is_some() || ended.end == ReplayEnd::Undone;
+            row.undoes && row.state == ReplayState::Applying && is_any
+        };
+        if is_over && self.replay(ended.replay)?.is_some_and(has_undone) {
             self.undone_beside(position, ended)?;
         }
         self.change_replay(ended.replay, |row| row.ended(ended.end, (position, ended.at_ms)))
     }
 
-    /// An undo has ended: plans of the handler's other replays are none of what it has brought back.
+    /// An undo has ended: plans of the handler's other replays were made without what it has brought back.
     fn undone_beside(&mut self, position: Position, ended: &ReplayEnded) -> Result<(), StorageError> {
         let mut open = Vec::new();
         for (key, value) in self.scan(keys::replays(), usize::MAX)? {
@@ -195,23 +199,31 @@ mod tests {
                 at_ms: 0,
             })
         };
-        let change = |row: &mut ReplayRow| row.undoes = true;
-        projection.change_replay(Position(1), change).expect("a row");
+        let applying = |row: &mut ReplayRow| (row.undoes, row.state) = (true, ReplayState::Applying);
+        projection.change_replay(Position(1), applying).expect("a row");
         projection.project(Position(5), &ended(2, ReplayEnd::Cancelled)).expect("projected");
-        let mut after = |at: u64, record: &Record| {
+        let after = |projection: &mut Projection, at: u64, record: &Record| {
             projection.project(Position(at), record).expect("projected");
             [1, 2, 3, 4]
                 .map(|replay| projection.replay(Position(replay)).expect("rows").expect("its row").undone_beside)
         };
-        assert_eq!(after(6, &ended(1, ReplayEnd::InPart)), [None; 4], "it has taken nothing back");
+        let found = after(&mut projection, 6, &ended(1, ReplayEnd::InPart));
+        assert_eq!(found, [None; 4], "it has taken nothing back");
         let mut undo = repaired(&own, "k");
         if let Record::Repaired(repaired) = &mut undo {
             repaired.is_undo = true;
         }
-        assert_eq!(after(7, &undo), [None; 4], "it has not ended");
+        assert_eq!(after(&mut projection, 7, &undo), [None; 4], "it has not ended");
         let is_outdated = [None, None, Some(Position(8)), None];
-        assert_eq!(after(8, &ended(1, ReplayEnd::Undone)), is_outdated);
-        assert_eq!(after(9, &ended(3, ReplayEnd::Cancelled)), is_outdated, "nor has this one");
+        assert_eq!(after(&mut projection, 8, &ended(1, ReplayEnd::InPart)), is_outdated);
+        let found = after(&mut projection, 9, &ended(1, ReplayEnd::Cancelled));
+        assert_eq!(found, is_outdated, "it was not being applied");
+        assert_eq!(after(&mut projection, 10, &ended(3, ReplayEnd::Cancelled)), is_outdated, "it undoes nothing");
+        let asked = |row: &mut ReplayRow| row.undo_requested = Some(Position(10));
+        projection.change_replay(Position(1), asked).expect("a row");
+        projection.change_replay(Position(3), applying).expect("a row");
+        let found = after(&mut projection, 11, &ended(3, ReplayEnd::Undone));
+        assert_eq!(found[0], Some(Position(11)), "others have taken its place, and it is undone");
     }
 
     #[test]

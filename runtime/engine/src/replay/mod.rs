@@ -48,10 +48,10 @@ pub use verify::{Difference, Verified, verify, verify_range};
 pub(crate) use what_if::in_force;
 pub use what_if::{
     AnsweredCall, Bound, Bounds, Candidate, Changes, Closed, Deployments, Emission, Emissions, Examination, Examined,
-    Fails, Filter, Folding, Index, KeptFold, KeyIsRepaired, KeyPlan, Lane, LaneId, Listed, MayCall, MissingAnswers,
-    NoOutside, Notes, OutcomeChange, Outside, Pairs, PartWrite, PartWrites, Parts, PathStep, Planned, Progress,
-    Repairs, ReplayAnswer, Runs, Selection, Side, Sources, Stands, StatusSides, Stays, UnansweredCall, UnmadeCall,
-    WhatIf, plan_digest,
+    Fails, Filter, Folding, Index, KeptFold, KeyIsRepaired, KeyPlan, KeyStatuses, Lane, LaneId, Listed, MayCall,
+    MissingAnswers, NoOutside, Notes, OutcomeChange, Outside, Pairs, PartWrite, PartWrites, Parts, PathStep, Planned,
+    Progress, Repairs, ReplayAnswer, Runs, Selection, Side, Sources, Stands, StatusSides, Stays, UnansweredCall,
+    UnmadeCall, WhatIf, plan_digest,
 };
 #[cfg(test)]
 pub use what_if::{Both, Stood};

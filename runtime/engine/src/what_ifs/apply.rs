@@ -16,7 +16,7 @@ use super::{
     end::record_end,
     looks::Looks,
     message_of,
-    parts::{HandlerParts, was_repaired},
+    parts::{HandlerParts, last_repair},
     receivers,
     repair::Part,
 };
@@ -287,7 +287,7 @@ impl Applying<'_> {
         let computed = self.computed()?;
         let known = (&self.shared.statuses.views, &self.shared.keys);
         for key in computed.plans.keys() {
-            if !standing.contains(key) && was_repaired(known, self.id, (&self.request.handler, key))? {
+            if !standing.contains(key) && last_repair(known, self.id, (&self.request.handler, key))?.is_some() {
                 standing.insert(key.clone());
             }
         }

@@ -8,12 +8,14 @@ use super::{
     Apply, Computed, Known, PlanId,
     apply::{Applying, LOOK, REASON_CHARS_MAX, Refused},
     chain,
-    parts::was_repaired,
+    looks::Looks,
+    parts::last_repair,
+    stands::Now,
 };
 use crate::{
     Audit, Refusal,
     handle::Handle,
-    replay::{LaneId, ReplayError},
+    replay::{Folding, KeyPlan, LaneId, ReplayError},
     replays::ReplayStep,
 };
 
@@ -51,7 +53,8 @@ pub fn record_end(
 }
 
 impl Applying<'_> {
-    /// Whether all keys of the plan are repaired, now or before, and nothing is left to be approved, or would be part of a plan that is made now.
+    /// Whether all keys of the plan are repaired, now or before, no receiver is left to be approved, and no undo of another replay has brought
+    /// back what the plan does not have.
     pub fn is_whole(&self, computed: &Computed) -> Result<bool, ReplayError> {
         let (handler, through) = (&self.request.handler, self.request.through);
         let row = self.runtime.block_on(self.handle.replay(self.id.replay))?.row;
@@ -59,8 +62,13 @@ impl Applying<'_> {
             true => row.is_undo_outdated(through),
             false => row.is_undone_beside_since(through),
         };
-        if is_outdated {
-            return Ok(false);
+        match is_outdated {
+            // The plan of all keys is not that any more.
+            true if self.asked.choices.keys.is_none() && row.is_undone_beside_since(through) => {
+                return Err(Refusal::UndoneSince { replay: self.id.replay, through }.into());
+            }
+            true => return Ok(false),
+            false => {}
         }
         if self.asked.choices.keys.is_none() {
             return Ok(true);
@@ -70,13 +78,36 @@ impl Applying<'_> {
             // They may be approved yet.
             return Ok(false);
         }
-        let known = (&self.shared.statuses.views, &self.shared.keys);
-        let receivers = computed.receivers.keys().filter(|_| self.id.is_undo).map(|(of, key)| (of, key));
-        for (of, key) in computed.plans.keys().map(|key| (handler, key)).chain(receivers) {
-            if !self.is_asked_for(key) && !was_repaired(known, self.id, (of, key))? {
+        let own = computed.plans.keys().map(|key| (handler.clone(), key.clone()));
+        let receivers = computed.receivers.keys().filter(|_| self.id.is_undo).cloned();
+        let others: Vec<LaneId> = own.chain(receivers).filter(|(_, key)| !self.is_asked_for(key)).collect();
+        let stored = (&self.shared.statuses.views, &self.shared.keys);
+        let (mut repaired, mut others_left) = (Vec::new(), Vec::new());
+        for lane in others {
+            let was_repaired = last_repair(stored, self.id, (&lane.0, &lane.1))?.is_some();
+            if was_repaired { repaired.push(lane) } else { others_left.push(lane) }
+        }
+        // Mostly the first of these says that something is left. Of one that was repaired, a part may be.
+        for lane in others_left.iter().chain(&repaired) {
+            if self.is_left(lane)? {
                 return Ok(false);
             }
         }
         Ok(true)
+    }
+
+    /// Whether an application would append something for a key.
+    fn is_left(&self, lane: &LaneId) -> Result<bool, ReplayError> {
+        let folding = match self.takes_batches(&lane.0)? {
+            true => Folding::of_all(self.id.replay, self.request, None),
+            false => Folding::of_key(self.id.replay, self.request, lane),
+        };
+        let mut looks = Looks::new(folding);
+        self.look_on(&mut looks)?;
+        let Some((_, examined)) = looks.examined().find(|(of, _)| *of == lane) else { return Ok(false) };
+        let sources = self.sources()?;
+        let stands = Now::new(&sources, &lane.0, self.parts.repaired(&lane.0));
+        let plan = KeyPlan::new(&lane.1, examined, self.request.asked_at_ms, &stands)?;
+        Ok(!plan.is_empty() || plan.refused.is_some())
     }
 }

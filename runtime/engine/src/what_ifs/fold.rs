@@ -107,8 +107,9 @@ impl Applying<'_> {
             self.look_on(&mut looks)?;
             let is_left = |lane: &LaneId| receivers.contains(&lane.0) && !whole.contains(lane);
             let left = looks.examined().filter(|(lane, _)| is_left(lane));
-            let lanes = claims.take(left);
+            let lanes = claims.take(left, looks.through());
             let parts = claims.parts(self.id, looks.through());
+            let mut repaired = Vec::new();
             for lane in &lanes {
                 let Some(parts) = parts.get(&lane.0) else { continue };
                 let name = || format!("{} {}", lane.0, lane.1);
@@ -118,6 +119,7 @@ impl Applying<'_> {
                     Ok(Part::Whole) => {
                         folded.repaired.insert(lane.clone());
                         whole.insert(lane.clone());
+                        repaired.push((lane.clone(), looks.through()));
                     }
                     Ok(Part::More) => {
                         is_over = false;
@@ -138,7 +140,7 @@ impl Applying<'_> {
             if is_over {
                 break;
             }
-            claims.repaired(&whole);
+            claims.repaired(repaired);
         }
         folded.refused.append(refused);
         Ok(())

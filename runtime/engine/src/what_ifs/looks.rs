@@ -79,7 +79,7 @@ impl Applying<'_> {
         Ok(())
     }
 
-    /// Looks at a key, holds it, takes in what came meanwhile, and appends one record, if it comes to what was approved; without `approved`, to
+    /// Looks at a key, holds it, takes in what came meanwhile, and appends one record, if it comes to what was approved; without `is_as_approved`, to
     /// whatever it comes. `parts` are those that keys of its handler write.
     pub fn part(
         &self,

@@ -8,11 +8,10 @@ use weirgate_views::Views;
 use super::{Computed, PlanId, apply::Applying};
 use crate::{
     StorageError, keys,
-    replay::{Examination, Examined, KeyIsRepaired, Lane, LaneId, Parts, ReplayError, StatusSides, WhatIf},
+    replay::{
+        Examination, Examined, KeyIsRepaired, KeyStatuses, Lane, LaneId, Parts, ReplayError, StatusSides, WhatIf,
+    },
 };
-
-/// A key, what differs of the statuses that it sets, and whether it is repaired.
-type KeyStatus<'a> = (&'a str, &'a BTreeMap<String, StatusSides>, KeyIsRepaired);
 
 /// The parts of statuses that keys write, as they were planned and as they are repaired: of the handler's, and by handler of receivers.
 pub struct HandlerParts<'a> {
@@ -72,14 +71,14 @@ pub fn planned_parts<'a>(examination: &'a Examination, request: &WhatIf) -> Part
 fn parts_of<'a>(examined: impl Iterator<Item = (&'a str, &'a Examined)>, through: Position) -> Parts<'a> {
     let keys = examined.flat_map(|(key, examined)| {
         let is_repaired = if examined.notes.fails().is_none() { KeyIsRepaired::Now } else { KeyIsRepaired::No };
-        statuses(key, &examined.lane, is_repaired)
+        statuses(key, &examined.lane, is_repaired, through)
     });
     Parts::new(keys, through)
 }
 
 /// The statuses of a key that differ, or were set by another record.
-fn statuses<'a>(key: &'a str, lane: &'a Lane, repaired: KeyIsRepaired) -> [KeyStatus<'a>; 2] {
-    [lane.status(), lane.moved()].map(|status| (key, status, repaired))
+fn statuses<'a>(key: &'a str, lane: &'a Lane, repaired: KeyIsRepaired, through: Position) -> [KeyStatuses<'a>; 2] {
+    [lane.status(), lane.moved()].map(|status| KeyStatuses { key, status, repaired, through })
 }
 
 /// The parts that keys of receivers write, by receiver, where all are repaired that can be.
@@ -104,7 +103,7 @@ pub fn repaired_parts<'a>(
 ) -> Result<Parts<'a>, ReplayError> {
     let examined = computed.examination.own(&request.handler).map(|(key, examined)| (key.as_str(), &**examined));
     let has_plan = |key: &str| computed.plans.contains_key(key);
-    let repaired = keys_repaired(stored, (id, &request.handler), examined, (has_plan, keys))?;
+    let repaired = keys_repaired(stored, (id, &request.handler, request.through), examined, (has_plan, keys))?;
     Ok(Parts::new(repaired.into_iter(), request.through).repaired_by(id.replay, id.is_undo))
 }
 
@@ -119,7 +118,7 @@ fn undone_parts<'a>(
     for of_receiver in lanes.chunk_by(|((one, _), _), ((next, _), _)| one == next) {
         let Some(((receiver, _), _)) = of_receiver.first() else { continue };
         let examined = of_receiver.iter().map(|((_, key), examined)| (key.as_str(), *examined));
-        let repaired = keys_repaired(stored, (id, receiver), examined, (|_: &str| true, keys))?;
+        let repaired = keys_repaired(stored, (id, receiver, request.through), examined, (|_: &str| true, keys))?;
         let of_receiver = Parts::new(repaired.into_iter(), request.through).repaired_by(id.replay, id.is_undo);
         parts.insert(receiver.clone(), of_receiver);
     }
@@ -129,10 +128,10 @@ fn undone_parts<'a>(
 /// What differs of the statuses of a handler's keys, and whether they are repaired.
 fn keys_repaired<'a>(
     stored: (&Views, &KeyHasher),
-    (id, handler): (PlanId, &HandlerName),
+    (id, handler, through): (PlanId, &HandlerName, Position),
     examined: impl Iterator<Item = (&'a str, &'a Examined)>,
     (has_plan, keys): (impl Fn(&str) -> bool, Option<&BTreeSet<&str>>),
-) -> Result<Vec<KeyStatus<'a>>, StorageError> {
+) -> Result<Vec<KeyStatuses<'a>>, StorageError> {
     let mut repaired = Vec::new();
     let sets_any = |lane: &Lane| !(lane.status().is_empty() && lane.moved().is_empty());
     for (key, examined) in examined.filter(|(_, examined)| sets_any(&examined.lane)) {
@@ -142,26 +141,34 @@ fn keys_repaired<'a>(
             // Without a plan, it stands as the fork has it.
             false => KeyIsRepaired::Before,
             true if is_approved => KeyIsRepaired::Now,
-            true if was_repaired(stored, id, (handler, key))? => KeyIsRepaired::Before,
+            true if last_repair(stored, id, (handler, key))?.is_some() => KeyIsRepaired::Before,
             true => KeyIsRepaired::No,
         };
-        repaired.extend(statuses(key, &examined.lane, is_repaired));
+        repaired.extend(statuses(key, &examined.lane, is_repaired, through));
     }
     Ok(repaired)
 }
 
-/// Whether the replay has repaired a key, now or before; of its undo, whether that has taken it back.
-pub fn was_repaired(
+/// Where the replay has repaired a key last, now or before; of its undo, where that has taken it back.
+pub fn last_repair(
     (views, hasher): (&Views, &KeyHasher),
     id: PlanId,
     (handler, key): (&HandlerName, &str),
-) -> Result<bool, StorageError> {
+) -> Result<Option<Position>, StorageError> {
     let of_key = keys::repairs_of_lane(id.replay, id.is_undo, (handler, hasher.hash(key)));
-    Ok(!views.scan_keys(&of_key, None, 1)?.is_empty())
+    let rows = views.scan_keys(&of_key, None, usize::MAX)?;
+    Ok(rows.last().and_then(|row| keys::repair_of(row)).map(|last| last.position))
 }
 
-/// What differs of the statuses that keys of receivers set, and whether they are repaired: of each as it was looked at last before that.
-pub struct Claims(BTreeMap<HandlerName, BTreeMap<String, (BTreeMap<String, StatusSides>, KeyIsRepaired)>>);
+/// What differs of the statuses that keys of receivers set, of each as it was looked at last before it was repaired.
+pub struct Claims(BTreeMap<LaneId, Claim>);
+
+struct Claim {
+    status: BTreeMap<String, StatusSides>,
+    repaired: KeyIsRepaired,
+    /// Up to where it was looked at; of one that is repaired, where that is.
+    through: Position,
+}
 
 impl Claims {
     /// Those of keys that an earlier application has folded, as they were planned.
@@ -169,44 +176,55 @@ impl Claims {
         let mut claims = Self(BTreeMap::new());
         let stored = (&applying.shared.statuses.views, &applying.shared.keys);
         let Examination { cascade, moved, .. } = &applying.computed()?.examination;
-        for (lane, examined) in cascade.iter().chain(moved) {
-            let (handler, key) = lane;
-            if *handler != applying.request.handler && was_repaired(stored, applying.id, (handler, key))? {
-                claims.insert(lane, examined, KeyIsRepaired::Before);
+        for (lane, examined) in cascade.iter().chain(moved).filter(|(lane, _)| lane.0 != applying.request.handler) {
+            if let Some(last) = last_repair(stored, applying.id, (&lane.0, &lane.1))? {
+                claims.insert(lane, examined, (KeyIsRepaired::Before, last));
             }
         }
         Ok(claims)
     }
 
-    fn insert(&mut self, (handler, key): &LaneId, examined: &Examined, repaired: KeyIsRepaired) {
-        let status = statuses(key, &examined.lane, repaired).into_iter().flat_map(|(_, status, _)| status);
-        let claim = (status.map(|(subject, sides)| (subject.clone(), sides.clone())).collect(), repaired);
-        self.0.entry(handler.clone()).or_default().insert(key.clone(), claim);
+    fn insert(&mut self, lane: &LaneId, examined: &Examined, (repaired, through): (KeyIsRepaired, Position)) {
+        let status = examined.lane.status().iter().chain(examined.lane.moved());
+        let status = status.map(|(subject, sides)| (subject.clone(), sides.clone())).collect();
+        self.0.insert(lane.clone(), Claim { status, repaired, through });
     }
 
-    /// Takes what differs now; returns the keys.
-    pub fn take<'a>(&mut self, examined: impl Iterator<Item = (&'a LaneId, &'a Examined)>) -> Vec<LaneId> {
+    /// Takes what differs now, as it was looked at up to a position; returns the keys.
+    pub fn take<'a>(
+        &mut self,
+        examined: impl Iterator<Item = (&'a LaneId, &'a Examined)>,
+        through: Position,
+    ) -> Vec<LaneId> {
+        // Others may have come to the same meanwhile.
+        self.0.retain(|_, claim| claim.repaired == KeyIsRepaired::Before);
         let mut lanes = Vec::new();
         for (lane, examined) in examined {
             let is_repaired = if examined.notes.fails().is_none() { KeyIsRepaired::Now } else { KeyIsRepaired::No };
-            self.insert(lane, examined, is_repaired);
+            self.insert(lane, examined, (is_repaired, through));
             lanes.push(lane.clone());
         }
         lanes
     }
 
-    pub fn repaired(&mut self, lanes: &BTreeSet<LaneId>) {
-        for (handler, key) in lanes {
-            if let Some((_, is_repaired)) = self.0.get_mut(handler).and_then(|keys| keys.get_mut(key)) {
-                *is_repaired = KeyIsRepaired::Before;
+    /// Keys were repaired that had been looked at up to a position.
+    pub fn repaired(&mut self, lanes: impl IntoIterator<Item = (LaneId, Position)>) {
+        for (lane, through) in lanes {
+            if let Some(claim) = self.0.get_mut(&lane) {
+                (claim.repaired, claim.through) = (KeyIsRepaired::Before, through);
             }
         }
     }
 
+    /// By receiver.
     pub fn parts(&self, id: PlanId, through: Position) -> BTreeMap<HandlerName, Parts<'_>> {
-        let parts = self.0.iter().map(|(handler, keys)| {
-            let keys = keys.iter().map(|(key, (status, repaired))| (key.as_str(), status, *repaired));
-            (handler.clone(), Parts::new(keys, through).repaired_by(id.replay, id.is_undo))
+        let mut of_receivers: BTreeMap<HandlerName, Vec<KeyStatuses<'_>>> = BTreeMap::new();
+        for ((receiver, key), Claim { status, repaired, through }) in &self.0 {
+            let statuses = KeyStatuses { key, status, repaired: *repaired, through: *through };
+            of_receivers.entry(receiver.clone()).or_default().push(statuses);
+        }
+        let parts = of_receivers.into_iter().map(|(receiver, keys)| {
+            (receiver, Parts::new(keys.into_iter(), through).repaired_by(id.replay, id.is_undo))
         });
         parts.collect()
     }

@@ -85,7 +85,9 @@ impl Fork {
                 (By::Record, Some(version)) if one.closed() == Some(Closed::Completed) => By::Version(version),
                 (by, _) => by,
             };
-            if of_keys.insert(&one.lane, by).is_some_and(|before| !by.goes_on_after(before)) {
+            let is_of_the_batch = |by| matches!(by, By::Version(_) | By::Dropped) && again.is_some();
+            let may_follow = |before| by.goes_on_after(before) || is_of_the_batch(by) && is_of_the_batch(before);
+            if of_keys.insert(&one.lane, by).is_some_and(|before| !may_follow(before)) {
                 break;
             }
             part.push(by);

@@ -44,7 +44,7 @@ impl Earlier {
         self.next = Some(next);
     }
 
-    /// The delivery of the call before which the fork is; `None`: all of the record was taken.
+    /// The delivery of the call before which the fork is, between two parts of it; `None`: all of the record was taken.
     pub fn next(&self) -> Option<&DeliveryId> {
         self.next.as_ref()
     }

@@ -145,9 +145,12 @@ impl Lane {
         &self.moved
     }
 
-    /// Another key does not come between the records that set a subject's status.
-    pub fn forget_moved(&mut self, subject: &str) {
-        self.moved.remove(subject);
+    /// The status that is named as its key counts as the key's own, and so does what a repair of it has written: another key that comes between
+    /// the records that set such a one is not looked for.
+    pub fn forget_moved(&mut self, key: &str, repaired: &[StatusWrite]) {
+        for subject in repaired.iter().map(|write| write.subject.as_str()).chain([key]) {
+            self.moved.remove(subject);
+        }
     }
 
     /// What differs of a subject's status is not a difference of this key.

@@ -53,7 +53,7 @@ pub use lane::{Both, Stood};
 pub use lane::{Lane, Side, StatusSides};
 pub use notes::{Examined, Fails, Listed, Notes, OutcomeChange, PathStep};
 pub use outside::{MayCall, NoOutside, Outside, ReplayAnswer};
-pub use parts::{KeyIsRepaired, PartWrite, Parts, Stands};
+pub use parts::{KeyIsRepaired, KeyStatuses, PartWrite, Parts, Stands};
 pub use plan::{KeyPlan, Planned, Stays, digest as plan_digest};
 pub use request::{Bounds, Candidate, Closed, Runs, Selection, WhatIf};
 pub use run::LaneId;

@@ -75,6 +75,18 @@ struct Recent {
 struct Claim<'a> {
     sides: &'a StatusSides,
     repaired: KeyIsRepaired,
+    /// Up to where the key was looked at: a write behind it stands for itself.
+    through: Position,
+}
+
+/// What differs of the statuses that a key sets.
+#[derive(Debug, Clone, Copy)]
+pub struct KeyStatuses<'a> {
+    pub key: &'a str,
+    pub status: &'a BTreeMap<String, StatusSides>,
+    pub repaired: KeyIsRepaired,
+    /// Up to where it was looked at.
+    pub through: Position,
 }
 
 /// Whether a key stands as the fork has it.
@@ -91,15 +103,12 @@ pub enum KeyIsRepaired {
 type Owner<'a> = (Position, Option<&'a str>, Option<&'a StatusWrite>);
 
 impl<'a> Parts<'a> {
-    /// Of keys that differ, with what differs of the statuses that they set.
-    pub fn new(
-        keys: impl Iterator<Item = (&'a str, &'a BTreeMap<String, StatusSides>, KeyIsRepaired)>,
-        through: Position,
-    ) -> Self {
+    /// Of keys that differ, looked at up to a position, or before.
+    pub fn new(keys: impl Iterator<Item = KeyStatuses<'a>>, through: Position) -> Self {
         let mut parts = Self { through, ..Self::default() };
-        for (key, status, repaired) in keys {
+        for KeyStatuses { key, status, repaired, through } in keys {
             for (subject, sides) in status {
-                parts.shared.entry(subject).or_default().claim(key, Claim { sides, repaired });
+                parts.shared.entry(subject).or_default().claim(key, Claim { sides, repaired, through });
             }
         }
         parts
@@ -143,7 +152,7 @@ impl<'a> Parts<'a> {
         let counts = |(at, record): (Position, &Record), by: &str| {
             at <= self.through
                 && !self.is_repair(record)
-                && shared.claims.get(by).is_none_or(|one| at < one.sides.since)
+                && shared.claims.get(by).is_none_or(|one| at < one.sides.since || at > one.through)
         };
         let found = match shared.settled.get() {
             Some(known) => known,

@@ -144,9 +144,7 @@ impl Fork {
         if has != Has::All {
             examined.lane.unset::<ReplayError>(&repaired.unset, position, part)?;
         }
-        // A repair writes a part that its key owns.
-        let written = repaired.effects.status.iter().map(|write| write.subject.as_str());
-        written.chain([lane.1.as_str()]).for_each(|subject| examined.lane.forget_moved(subject));
+        examined.lane.forget_moved(&lane.1, &repaired.effects.status);
         if !repaired.effects.state.is_empty() {
             examined.state_version = match has {
                 Has::All => examined.state_version.map(|_| repaired.state_version),
@@ -158,9 +156,6 @@ impl Fork {
         }
         if is_without && self.cascade.is_none() && lane.0 == self.request.handler {
             self.settled.take(&lane, repaired.is_undo);
-        }
-        if is_without && walk.is_undone(repaired.replay, &lane)? {
-            examined.lane.undone(&repaired.effects.timers);
         }
         if is_without {
             self.left_out_repair(walk, (position, repaired), &lane, &mut examined)?;
@@ -213,7 +208,11 @@ impl Fork {
         lane: &LaneId,
         examined: &mut Examined,
     ) -> Result<(), ReplayError> {
-        let is_undone = !repaired.is_undo && walk.is_undone(repaired.replay, lane)?;
+        let was_undone = walk.is_undone(repaired.replay, lane)?;
+        if was_undone {
+            examined.lane.undone(&repaired.effects.timers);
+        }
+        let is_undone = was_undone && !repaired.is_undo;
         match (handed_over(repaired), &self.request.runs) {
             (Some(handed_over), Runs::Candidate(_)) if !is_undone => examined.settle(&handed_over),
             // Its handler would not have been asked to compensate it; of a repair that was undone, that was undone too.

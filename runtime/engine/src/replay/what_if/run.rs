@@ -222,17 +222,15 @@ impl Fork {
         let timer = |name: &str| earlier.timer(&lane, name, || walk.timer(&lane, name));
         let part = |subject: &str| walk.part(delivered, earlier, subject);
         let pairs = examined.lane.fold::<ReplayError>(both, value, timer, part)?;
-        // The status that is named as the key is its own.
-        examined.lane.forget_moved(&lane.1);
+        examined.lane.forget_moved(&lane.1, &[]);
         if self.cascade.is_some() {
             let first = (Some(&delivered.delivery), delivered.first_emitted);
             self.substitutes.emitted((recorded, fork), first, &pairs, &lane);
         }
         let added = pairs.added.iter().filter(|_| self.cascade.is_some());
         for event in added.filter_map(|index| fork.emitted.get(*index)).collect::<Vec<_>>() {
-            let (event, depth) = (event.clone(), delivered.depth.saturating_add(1));
-            let (of, at, behind) = (delivered.at, delivered.at, walk.end());
-            self.add(Added { event, of, at, behind, depth, cause: Some(lane.clone()), to: None })?;
+            let (event, of, at, behind) = (event.clone(), both.at, both.at, walk.end());
+            self.add(Added { event, of, at, behind, depth: both.depth, cause: Some(lane.clone()), to: None })?;
         }
         if !examined.is_same() {
             self.keep(lane, examined)?;

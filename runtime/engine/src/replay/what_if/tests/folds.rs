@@ -174,7 +174,7 @@ fn a_receiver_that_another_replay_has_repaired_is_not_folded_again_before_that_i
     assert_eq!(plan.state.iter().map(|write| write.value.as_ref()).collect::<Vec<_>>(), [sum]);
 }
 
-/// Keeps the sum of what it is told, and shows it: some of it in a part that all keys set.
+/// Adds its events up, and shows the sum, sometimes in a part that all keys set.
 fn showing() -> Handler {
     Arc::new(|item, state| {
         let sum = state.get("sum").expect("the state").map_or(0, |sum| sum.len());

@@ -220,7 +220,12 @@ fn parts_of<'a>(
 ) -> Parts<'a> {
     let own = examined.iter().filter(|((of, _), _)| of.as_str() == handler);
     let statuses = own.flat_map(|((_, key), one)| {
-        [one.lane.status(), one.lane.moved()].map(|status| (key.as_str(), status, is_repaired(key)))
+        [one.lane.status(), one.lane.moved()].map(|status| KeyStatuses {
+            key,
+            status,
+            repaired: is_repaired(key),
+            through,
+        })
     });
     Parts::new(statuses, through)
 }
