@@ -149,10 +149,12 @@ impl<'a> Parts<'a> {
         own: (&str, Position),
         stands: &S,
     ) -> Result<Option<PartWrite>, S::Error> {
+        // A claim says what a repair has written since the key differs; before that, a repair is a write as any other.
         let counts = |(at, record): (Position, &Record), by: &str| {
-            at <= self.through
-                && !self.is_repair(record)
-                && shared.claims.get(by).is_none_or(|one| at < one.sides.since || at > one.through)
+            let claim = shared.claims.get(by);
+            let is_before = claim.is_some_and(|one| at < one.sides.since);
+            let is_behind = claim.is_none_or(|one| at > one.through);
+            at <= self.through && (is_before || is_behind && !self.is_repair(record))
         };
         let found = match shared.settled.get() {
             Some(known) => known,

@@ -263,7 +263,9 @@ fn a_batch_of_a_receiver_is_handled_again_as_a_whole() {
         let items = open.iter().zip(effects);
         let commits: Vec<Commit> =
             items.map(|((at, event), effects)| commit(REPORTS, (*at, event), (version, 1), effects)).collect();
-        commits.iter().for_each(|one| lived.keep(&(name(REPORTS), one.key.clone()), &one.effects));
+        for one in &commits {
+            lived.keep(&(name(REPORTS), one.key.clone()), &one.effects);
+        }
         lived.stage(&Record::Batched(commits));
         let differing = (0..numbers.len()).map(|n| (name(TOTALS), format!("k{n}"))).collect();
         let found = lived.examine_as(&request(), &gives(None), Some(&differing));

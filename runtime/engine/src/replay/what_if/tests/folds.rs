@@ -181,7 +181,7 @@ fn showing() -> Handler {
         let n: usize = String::from_utf8_lossy(&item.event.data).parse().expect("a number");
         let state = vec![StateWrite { name: "sum".into(), value: Some(vec![0; (sum + n) % 50]) }];
         let key = item.event.key();
-        let subject = if n % 3 == 0 { format!("{key}/report") } else { "all/report".to_owned() };
+        let subject = if n.is_multiple_of(3) { format!("{key}/report") } else { "all/report".to_owned() };
         let (state_name, text) = ("report".to_owned(), format!("{key} {}", (sum + n) % 4));
         let status = vec![StatusWrite { subject, state: state_name, text, data: None }];
         Effects { state, status, ..Effects::default() }
