@@ -33,13 +33,20 @@ async fn a_delivery_that_may_wait_for_itself_is_named() {
         hint.contains("a later event waits behind it (ledger.close)") && hint.contains("waits for itself"),
         "{hint}"
     );
-    let blocked = server.client.get("/v1/blocked").await.ok();
-    assert_eq!(
-        (&blocked["blocked"][0]["id"], &blocked["blocked"][0]["hint"]),
-        (&json!(format!("ledger@{first}")), &json!(hint))
-    );
-    let listed = Cli::of(&server).run(&["deliveries", "blocked"]);
-    assert!(String::from_utf8_lossy(&listed.stderr).contains(&format!("hint: ledger@{first}: {hint}")), "{listed:?}");
+    let wanted = [json!(format!("ledger@{first}")), json!(hint)];
+    eventually("a delivery that blocks others", PATIENCE, async || {
+        let blocked = server.client.get("/v1/blocked").await.ok();
+        let found = [&blocked["blocked"][0]["id"], &blocked["blocked"][0]["hint"]];
+        if found == wanted.each_ref() { Ok(()) } else { Err(blocked.to_string()) }
+    })
+    .await;
+    // While an attempt runs, nothing is suspected.
+    let named = format!("hint: ledger@{first}: {hint}");
+    eventually("a list with the hint", PATIENCE, async || {
+        let listed = Cli::of(&server).run(&["deliveries", "blocked"]);
+        if String::from_utf8_lossy(&listed.stderr).contains(&named) { Ok(()) } else { Err(format!("{listed:?}")) }
+    })
+    .await;
     let line = server.line("it waits for itself", 0).await;
     assert!(line.contains(" WARN ") && line.contains(&format!("ledger@{first}")), "{line}");
     // One that blocks no other is never named, however often it fails.
