@@ -287,7 +287,7 @@ async fn an_undo_of_some_keys_is_asked_for_anew_after_the_undo_of_another_replay
     let some = json!({ "plan": undoing["found"]["plan"], "keys": ["a"] });
     client.ask(&format!("{path}/approve"), &some).await.ok();
     client.ask(&format!("{path}/apply"), &json!({})).await.ok();
-    client.replay_is(&id_of(&undoing).to_owned(), "undone-in-part").await;
+    client.replay_is(id_of(&undoing), "undone-in-part").await;
     assert_eq!(texts().await, in_version(["A", "B", "C"]));
     undo(client, &asked).await;
     assert_eq!(texts().await, in_version(["A", "B", "B"]));
