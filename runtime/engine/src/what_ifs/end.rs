@@ -1,8 +1,8 @@
 //! How an application ends, and what is recorded of that.
 
-use std::thread;
+use std::{collections::BTreeMap, thread};
 
-use weirgate_types::ReplayEnd;
+use weirgate_types::{HandlerName, ReplayEnd};
 
 use super::{
     Apply, Computed, Known, PlanId,
@@ -88,23 +88,35 @@ impl Applying<'_> {
             if was_repaired { repaired.push(lane) } else { others_left.push(lane) }
         }
         // Mostly the first of these says that something is left. Of one that was repaired, a part may be.
+        let mut of_batches = BTreeMap::new();
         for lane in others_left.iter().chain(&repaired) {
-            if self.is_left(lane)? {
+            if self.is_left(lane, &mut of_batches)? {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    /// Whether an application would append something for a key.
-    fn is_left(&self, lane: &LaneId) -> Result<bool, ReplayError> {
-        let folding = match self.takes_batches(&lane.0)? {
-            true => Folding::of_all(self.id.replay, self.request, None),
-            false => Folding::of_key(self.id.replay, self.request, lane),
+    /// Whether an application would append something for a key. The keys of a handler that takes batches are looked at together, once.
+    fn is_left(
+        &self,
+        lane: &LaneId,
+        of_batches: &mut BTreeMap<HandlerName, Option<Looks>>,
+    ) -> Result<bool, ReplayError> {
+        if !of_batches.contains_key(&lane.0) {
+            let looks = || Looks::new(Folding::of_all(self.id.replay, self.request, None));
+            of_batches.insert(lane.0.clone(), self.takes_batches(&lane.0)?.then(looks));
+        }
+        let mut of_key;
+        let looks = match of_batches.get_mut(&lane.0).and_then(Option::as_mut) {
+            Some(looks) => looks,
+            None => {
+                of_key = Looks::new(Folding::of_key(self.id.replay, self.request, lane));
+                &mut of_key
+            }
         };
-        let mut looks = Looks::new(folding);
-        self.look_on(&mut looks)?;
-        let Some((_, examined)) = looks.examined().find(|(of, _)| *of == lane) else { return Ok(false) };
+        self.look_on(looks)?;
+        let Some(examined) = looks.examined_of(lane) else { return Ok(false) };
         let sources = self.sources()?;
         let stands = Now::new(&sources, &lane.0, self.parts.repaired(&lane.0));
         let plan = KeyPlan::new(&lane.1, examined, self.request.asked_at_ms, &stands)?;

@@ -31,6 +31,11 @@ impl Looks {
         self.kept.iter().flat_map(KeptFold::all)
     }
 
+    /// What differs on a key, as of the last look; `None`: nothing.
+    pub fn examined_of(&self, lane: &LaneId) -> Option<&Examined> {
+        self.kept.as_ref()?.examined(lane)
+    }
+
     /// Up to where it was looked last.
     pub fn through(&self) -> Position {
         self.kept.as_ref().map_or(Position::ZERO, KeptFold::through)

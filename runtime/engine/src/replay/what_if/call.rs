@@ -37,8 +37,10 @@ impl Fork {
         let commits = commits.collect::<Result<Vec<_>, _>>()?;
         let all: Vec<&Commit> = commits.iter().flatten().copied().collect();
         let behind = |index: usize| all.iter().skip(index.saturating_add(1)).copied();
-        let matters =
-            |(index, commit): (usize, &&Commit)| self.matters(commit) || self.is_awaited(commit, behind(index));
+        let is_several = all.len() > 1;
+        let matters = |(index, commit): (usize, &&Commit)| {
+            self.matters(commit) || is_several && self.is_awaited(commit, behind(index))
+        };
         if !all.iter().enumerate().any(matters) {
             for (commit, at) in commits.iter().zip(call).filter_map(|(commit, ended)| commit.zip(ended.commit)) {
                 if closed(commit).is_some() {
