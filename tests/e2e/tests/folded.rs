@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use weirgate_tests::{Client, Server, Setup, event, eventually, manifest};
+use weirgate_tests::{Client, Gateway, Server, Setup, event, eventually, manifest};
 
 const PATIENCE: Duration = Duration::from_secs(180);
 
@@ -102,4 +102,94 @@ async fn a_receiver_is_folded_behind_those_whose_events_it_takes() {
     let undone = apply(client, &undo, json!({}), "undone").await;
     assert_eq!(undone["application"]["folded"], 2, "{undone:#}");
     finds_nothing(client, "board").await;
+}
+
+/// Receivers of created keys that call a gateway for each: one reads there, the other changes something. A member who had registered before
+/// the activation has got no key, and the fixed handler is in force.
+async fn calling_receivers(gateway: &Gateway) -> Server {
+    let server = Setup::new().env("WEIRGATE__OUTBOUND__ALLOW_PRIVATE", gateway.host()).start().await;
+    let client = &server.client;
+    let digest = client.deploy(&activation("true"), weirgate_guests::build("activation")).await["digest"].clone();
+    for (name, method) in [("reader", "GET"), ("teller", "POST")] {
+        let mut receiver = receiver(name, "key.created");
+        receiver["capabilities"] = json!({ "hosts": [gateway.url()] });
+        receiver["config"] = json!({ "call": format!("{method} {}/{name}", gateway.url()) });
+        client.redeploy(&receiver, &digest).await.ok();
+    }
+    let of = |r#type: &str, id: &str| event(r#type, "org/1", id, &json!({ "member": id }));
+    for one in
+        [of("member.registered", "early"), of("organisation.activated", "active"), of("member.registered", "late")]
+    {
+        client.accept(one).await;
+    }
+    client.drained(PATIENCE).await;
+    client.redeploy(&activation("false"), &digest).await.ok();
+    server
+}
+
+/// The requests for a member.
+fn asked_for(gateway: &Gateway, receiver: &str, member: &str) -> usize {
+    gateway.requests(&format!("/{receiver}/{member}")).len()
+}
+
+async fn failing(client: &Client, asked: &Value, receiver: &str) -> String {
+    let path = format!("/v1/replays/{}/keys?key=all", asked["id"].as_str().expect("an id"));
+    let key = client.get(&path).await.ok();
+    let handlers = key["handlers"].as_array().expect("a list");
+    let of_receiver = handlers.iter().find(|one| one["handler"] == receiver).unwrap_or(&Value::Null);
+    of_receiver["fails"]["reason"].as_str().unwrap_or_default().to_owned()
+}
+
+/// Its late delivery has made the call: in its place the same call is neither made again nor missing, and the late one is not left over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_receiver_is_folded_with_the_answers_that_it_got_late() {
+    let gateway = Gateway::start().await;
+    let mut server = calling_receivers(&gateway).await;
+    let client = &server.client;
+    let asked = client.what_if(&json!({ "handler": "activation" })).await;
+    for receiver in ["reader", "teller"] {
+        let reason = failing(client, &asked, receiver).await;
+        assert!(reason.contains("early"), "{receiver}: {reason}");
+        assert_eq!(asked_for(&gateway, receiver, "early"), 0, "no consent, no call");
+    }
+    let done = apply(client, &asked, json!({ "fold_again": ["reader", "teller"] }), "applied").await;
+    assert_eq!(done["application"]["folded"], 2, "{done:#}");
+    for receiver in ["reader", "teller"] {
+        assert_eq!(text(client, "last-key/all", receiver).await, "late", "as if it had come in time");
+        assert_eq!([asked_for(&gateway, receiver, "early"), asked_for(&gateway, receiver, "late")], [1, 1]);
+    }
+    finds_nothing(client, "activation").await;
+    server.restart().await;
+    let client = &server.client;
+    finds_nothing(client, "activation").await;
+    let undo = client.undo_replay(asked["id"].as_str().expect("an id")).await;
+    apply(client, &undo, json!({}), "undone").await;
+    for receiver in ["reader", "teller"] {
+        assert_eq!(text(client, "last-key/all", receiver).await, "early", "it came late");
+        assert_eq!(asked_for(&gateway, receiver, "early"), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn receivers_call_with_consent_and_never_to_change_something() {
+    let gateway = Gateway::start().await;
+    let mut server = calling_receivers(&gateway).await;
+    let client = &server.client;
+    let asked = client.what_if(&json!({ "handler": "activation", "missing_answers": "call" })).await;
+    assert_eq!(failing(client, &asked, "reader").await, "", "{asked:#}");
+    assert!(failing(client, &asked, "teller").await.contains("POST"), "{asked:#}");
+    assert_eq!([asked_for(&gateway, "reader", "early"), asked_for(&gateway, "teller", "early")], [1, 0]);
+    gateway.answer(500);
+    server.restart().await;
+    let client = &server.client;
+    let again = client.computed(asked["id"].as_str().expect("an id")).await;
+    assert_eq!(again["found"], asked["found"], "its recorded answer is used");
+    gateway.answer(200);
+    let done = apply(client, &asked, json!({ "fold_again": ["reader"], "allow_calls": true }), "applied").await;
+    assert_eq!(done["application"]["folded"], 1, "{done:#}");
+    assert_eq!(
+        [asked_for(&gateway, "reader", "early"), asked_for(&gateway, "teller", "early")],
+        [2, 1],
+        "late, each once"
+    );
 }

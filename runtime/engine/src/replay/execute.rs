@@ -121,6 +121,17 @@ impl Executable {
         Self { limits: CallLimits { cpu_ms, ..self.limits }, ..self }
     }
 
+    /// Whether it may make outbound calls.
+    pub(crate) fn makes_calls(&self) -> bool {
+        !self.capabilities.hosts.is_empty()
+    }
+
+    /// Whether it may call no other hosts than these, with no other secrets.
+    pub(crate) fn reaches_no_more_than(&self, other: &Capabilities) -> bool {
+        let is_in = |ours: &[String], theirs: &[String]| ours.iter().all(|one| theirs.contains(one));
+        is_in(&self.capabilities.hosts, &other.hosts) && is_in(&self.capabilities.secrets, &other.secrets)
+    }
+
     /// Whether it takes several deliveries per call.
     pub(crate) fn is_batch(&self) -> bool {
         match &self.code {

@@ -134,7 +134,7 @@ impl Engine {
     pub fn compute(&self, replay: &Replay) -> Result<Computed, ReplayError> {
         let watch = WhatIfProgress::default();
         let progress = Bounded::new(&watch, &replay.request);
-        compute_from(&self.sources(replay)?, &replay.request, &progress)
+        compute_from(&self.sources(replay), &replay.request, &progress)
     }
 
     /// Looks at a key as it stands.
@@ -177,7 +177,7 @@ impl Engine {
 
     fn look(&self, replay: &Replay, folding: Folding, kept: Option<KeptFold>) -> Result<LookedKeys, ReplayError> {
         let through = self.log().head();
-        let fold = look(&self.sources(replay)?, (&folding, kept), through, &WhatIfProgress::default())?;
+        let fold = look(&self.sources(replay), (&folding, kept), through, &WhatIfProgress::default())?;
         Ok(LookedKeys { folding, fold })
     }
 
@@ -192,7 +192,7 @@ impl Engine {
         looked: &LookedKey,
         part: u32,
     ) -> Result<KeyRepair, ReplayError> {
-        let sources = self.sources(replay)?;
+        let sources = self.sources(replay);
         let LookedKey { lane, keys: LookedKeys { fold, .. } } = looked;
         let Some(examined) = fold.examined(lane) else { return Ok(KeyRepair::Nothing) };
         let Some(in_force) = self.in_force(&lane.0, replay.takes_corrected) else { return Ok(KeyRepair::Nothing) };
@@ -224,15 +224,15 @@ impl Engine {
         undo_after(self.views(), replay)
     }
 
-    fn sources(&self, replay: &Replay) -> Result<Sources, ReplayError> {
+    fn sources(&self, replay: &Replay) -> Sources {
         let look = Arc::new(self.handle.history().look());
         let sources = (self.views(), self.log(), &self.epochs);
-        let answers = Answers::new(sources, replay.id.replay, &replay.request.handler)?;
+        let answers = Answers::new(sources, replay.id.replay);
         let outside = Outer { answers, commands: self.commands.clone(), waits: Arc::clone(&replay.waits) };
         let (modules, outside) = (Arc::clone(&replay.modules), Arc::new(outside));
         let repairs = Arc::new(StoredRepairs { views: self.views().clone(), hasher: self.keys });
         let may_call = may_call(&replay.request, replay.is_applied && replay.choices.allow_calls);
         let (calls_left, deployments) = (None, Arc::default());
-        Ok(Sources { look, modules, outside, may_call, calls_left, repairs, deployments })
+        Sources { look, modules, outside, may_call, calls_left, repairs, deployments }
     }
 }

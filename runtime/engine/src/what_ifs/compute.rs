@@ -59,7 +59,7 @@ pub fn may_call(request: &WhatIf, is_allowed: bool) -> MayCall {
 pub fn sources(shared: &Arc<Shared>, known: &Known, calls_allowed: bool) -> Result<Sources, ReplayError> {
     let Known { request, watch, id, .. } = known;
     let may_call = may_call(request, calls_allowed);
-    let outside = Arc::new(Live::new(shared, id.replay, &request.handler)?);
+    let outside = Arc::new(Live::new(shared, id.replay));
     loop {
         let look = Arc::new(shared.indexing.history.look());
         match look.of_handlers(Position::ZERO, 1) {

@@ -1,8 +1,8 @@
 //! What a replay reaches outside of its fork: the answers in the log, and the hosts that its handler may call.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use crossbeam_channel::Sender;
@@ -33,27 +33,36 @@ pub struct Answers {
     log: LogReader,
     epochs: Arc<Epochs>,
     replay: Position,
-    /// Whether any answer is known for the handler: most have none, and need no look-up.
-    is_any: AtomicBool,
+    /// Whether any answer is known for a handler: most have none, and need no look-up for each delivery.
+    has_any: Mutex<BTreeMap<HandlerName, bool>>,
 }
 
 impl Answers {
-    pub fn new(
-        (views, log, epochs): (&Views, &LogReader, &Arc<Epochs>),
-        replay: Position,
-        handler: &HandlerName,
-    ) -> Result<Self, StorageError> {
-        let some = views.scan_keys(&keys::answers_for(handler), None, 1)?;
-        let is_any = AtomicBool::new(!some.is_empty());
-        Ok(Self { views: views.clone(), log: log.clone(), epochs: Arc::clone(epochs), replay, is_any })
+    #[must_use]
+    pub fn new((views, log, epochs): (&Views, &LogReader, &Arc<Epochs>), replay: Position) -> Self {
+        let has_any = Mutex::default();
+        Self { views: views.clone(), log: log.clone(), epochs: Arc::clone(epochs), replay, has_any }
     }
 
     /// Those for a delivery.
     pub fn of(&self, delivery: &DeliveryId) -> Result<Vec<ReplayAnswer>, StateError> {
-        if !self.is_any.load(Ordering::Relaxed) {
-            return Ok(Vec::new());
+        match self.has_any(&delivery.handler).map_err(StateError::new)? {
+            true => self.read(delivery).map_err(StateError::new),
+            false => Ok(Vec::new()),
         }
-        self.read(delivery).map_err(StateError::new)
+    }
+
+    fn has_any(&self, handler: &HandlerName) -> Result<bool, StorageError> {
+        if let Some(has_any) = self.known().get(handler) {
+            return Ok(*has_any);
+        }
+        let has_any = !self.views.scan_keys(&keys::answers_for(handler), None, 1)?.is_empty();
+        self.known().insert(handler.clone(), has_any);
+        Ok(has_any)
+    }
+
+    fn known(&self) -> MutexGuard<'_, BTreeMap<HandlerName, bool>> {
+        self.has_any.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The answers for a delivery, the newest first. Those of a replay that was only looked at do not count, and those of one that was
@@ -112,9 +121,9 @@ impl Answers {
 }
 
 impl Live {
-    pub fn new(shared: &Arc<Shared>, replay: Position, handler: &HandlerName) -> Result<Self, StorageError> {
+    pub fn new(shared: &Arc<Shared>, replay: Position) -> Self {
         let sources = (&shared.statuses.views, &shared.statuses.log, &shared.epochs);
-        Ok(Self { shared: Arc::clone(shared), answers: Answers::new(sources, replay, handler)? })
+        Self { shared: Arc::clone(shared), answers: Answers::new(sources, replay) }
     }
 }
 
@@ -152,7 +161,7 @@ impl Outside for Live {
     ) -> Result<(), StateError> {
         let durable = self.answers.store(&self.shared.commands, delivery, step, (request, answer))?;
         durable.blocking_recv().unwrap_or(Err(Refusal::Stopped)).map_err(StateError::new)?;
-        self.answers.is_any.store(true, Ordering::Relaxed);
+        self.answers.known().insert(delivery.handler.clone(), true);
         Ok(())
     }
 }

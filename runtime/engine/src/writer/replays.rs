@@ -244,8 +244,7 @@ impl Writer {
                 Record::ApplyBegun(ApplyBegun { replay, handler, approved, undoes, actor, reason, at_ms })
             }
             ReplayStep::Answer { replay, delivery, step, request, answer } => {
-                let is_open = |row: &ReplayRow| row.is_open() && row.handler == delivery.handler;
-                self.check_replay(replay, is_open)?;
+                self.check_replay(replay, ReplayRow::is_open)?;
                 if !self.durability.has_space() {
                     return Err(Refusal::DiskFull);
                 }

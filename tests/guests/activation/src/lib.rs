@@ -2,10 +2,10 @@
 //! has a defect: members who had registered before get no key. Deployed as another handler for `key.created`, it counts the keys of
 //! each member, and says who got the last one. The event's key is the organisation, members are subjects. With `keys_under` in its
 //! configuration all keys are created under that one; with `announces = "true"` it announces what it has counted, and, deployed for
-//! `key.counted`, it lists that.
+//! `key.counted`, it lists that. With `call` in its configuration, `GET https://host/path`, it makes that call for each key that it counts.
 
 use serde::{Deserialize, Serialize};
-use weirgate_sdk::prelude::*;
+use weirgate_sdk::{Request, prelude::*};
 
 #[derive(Debug, Clone, Serialize, Deserialize, EventType)]
 #[event("member.registered")]
@@ -48,7 +48,7 @@ pub struct Organisation {
 }
 
 /// # Errors
-/// Permanent, for the organisation that `fails_for` in the configuration names.
+/// Permanent, for the organisation that `fails_for` in the configuration names; or the call fails.
 #[handler]
 pub fn handle(event: Event<Incoming>, context: &mut Context) -> Result<(), Failure> {
     let organisation_key = context.delivery().key.clone();
@@ -88,6 +88,12 @@ fn count(created: &KeyCreated, context: &mut Context) -> Result<(), Failure> {
     let name = format!("keys/{}", created.member);
     let keys = context.state().get::<u64>(&name)?.unwrap_or_default() + 1;
     context.state().set(&name, &keys)?;
+    let call = context.config("call").unwrap_or_default();
+    if let Some((method, url)) = call.split_once(' ') {
+        let url = format!("{url}/{}", created.member);
+        let request = if method == "GET" { Request::get(url) } else { Request::post(url).json(created)? };
+        context.fetch(format!("tell-{}", created.member), request)?.ok()?;
+    }
     let subject = format!("last-key/{}", context.delivery().key);
     context.set_status("last", created.member.clone()).on(subject);
     context.set_status("issued", format!("{keys} keys")).on(format!("member/{}", created.member)).data(&keys);

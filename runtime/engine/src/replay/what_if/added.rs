@@ -6,9 +6,10 @@ use weirgate_types::{Commit, DeliveryId, Event, HandlerName, Ordering, Position,
 
 use super::{
     Progress,
-    delivered::{Answers, Delivered, closed},
+    delivered::{Delivered, closed},
     deployments::InForce,
     earlier::Earlier,
+    outside::MayCall,
     request::Facts,
     run::{Fork, LaneId},
     walk::Walk,
@@ -87,9 +88,9 @@ impl Fork {
                 self.check_bytes(walk)?;
                 let candidate = self.candidate.as_ref().filter(|_| handler == self.request.handler);
                 let mut delivered = Delivered::added(handler, &event, (of, at, depth), walk.times());
-                // Without a cause, the log holds the event, and the candidate takes it.
-                if cause.is_none() {
-                    delivered.answers = Answers::Asked;
+                delivered.cause.clone_from(&cause);
+                if candidate.is_some() {
+                    delivered.may_call = MayCall::All;
                 }
                 let ran = match candidate {
                     Some(candidate) => self.execute_added(walk, (&delivered, earlier), &candidate.executable)?,
@@ -102,14 +103,10 @@ impl Fork {
                 };
                 let lane = delivered.lane.clone();
                 self.take(walk, &delivered, Some(ran), earlier)?;
-                if self.examined.contains_key(&lane) {
+                // Without a cause, the log holds the event, and only the candidate takes it.
+                if cause.is_none() && self.examined.contains_key(&lane) {
                     let mut examined = self.open_lane(&lane);
-                    match &cause {
-                        Some(cause) => {
-                            examined.notes.caused_by = examined.notes.caused_by.take().or(Some(cause.clone()));
-                        }
-                        None => examined.notes.opened.push(delivered.delivery.position),
-                    }
+                    examined.notes.opened.push(delivered.delivery.position);
                     self.keep(lane, examined)?;
                 }
             }

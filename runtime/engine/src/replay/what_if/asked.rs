@@ -90,6 +90,11 @@ impl AskedReplays {
     }
 
     /// Whether all that was answered would be answered the same as of another position.
+    /// The last position that is looked at.
+    pub fn through(&self) -> Position {
+        self.through
+    }
+
     ///
     /// # Errors
     /// It cannot be read.

@@ -6,10 +6,11 @@ use weirgate_types::{Commit, Position};
 
 use super::{
     Progress,
-    delivered::{Answers, Delivered, Ran, closed},
+    delivered::{Delivered, Ran, closed},
     earlier::Earlier,
     execute::By,
     notes::Examined,
+    outside::MayCall,
     request::Closed,
     run::Fork,
     state::Names,
@@ -135,7 +136,7 @@ impl Fork {
             }
             one.is_dropped = *by == By::Dropped;
             if *by == By::Candidate {
-                one.answers = Answers::Asked;
+                one.may_call = MayCall::All;
             }
         }
         let batches = self.execute_batches(walk, part, by, earlier)?;

@@ -10,9 +10,12 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use weirgate_host::{BoundSecret, Outbound, OutboundCall, Processor, RecordedStep, Source, StateError};
-use weirgate_types::{DeliveryId, StepAnswer, StepRequest, StepResult, Stepped};
+use weirgate_types::{DeliveryId, Digest, Position, StepAnswer, StepRequest, StepResult, Stepped};
 
-use super::outside::{MayCall, Outside, ReplayAnswer, is_safe};
+use super::{
+    late::LateCall,
+    outside::{MayCall, Outside, ReplayAnswer, is_safe},
+};
 
 /// What a call gets that the log holds no answer for.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,7 +64,12 @@ enum Origin {
     /// An earlier replay.
     Replay,
     ThisReplay,
+    /// A delivery of this event, which a replay has appended: it came late.
+    Late(Position),
 }
+
+/// A call of a late delivery: its event, the step, and the digest of the request.
+pub type LateStep = (Position, String, Digest);
 
 /// How calls without a recorded answer are made.
 #[derive(Clone)]
@@ -147,6 +155,17 @@ impl ForkCalls {
         Self(Arc::new(Mutex::new(calls)))
     }
 
+    /// With calls of late deliveries.
+    #[must_use]
+    pub fn with_late(self, late: Vec<LateCall>) -> Self {
+        let of_late = late.into_iter().map(|LateCall { by, call }| {
+            let Stepped { step, request, result, requests, .. } = call;
+            RecordedCall { step, request, result, requests, used_as: None, of: Origin::Late(by) }
+        });
+        self.calls().recorded.extend(of_late);
+        self
+    }
+
     /// The recorded calls that have, or may have, reached their host, and were not made in the fork; of those that replays made, and of those
     /// without a final answer, only the ones that may have changed something.
     #[must_use]
@@ -167,6 +186,17 @@ impl ForkCalls {
         let calls = self.calls();
         let made = calls.recorded.iter().filter(|call| call.is_used() && call.of == Origin::ThisReplay);
         made.filter_map(RecordedCall::answered).collect()
+    }
+
+    /// The calls of late deliveries that the delivery makes in the fork.
+    #[must_use]
+    pub fn late(&self) -> Vec<LateStep> {
+        let calls = self.calls();
+        let late = calls.recorded.iter().filter(|call| call.is_used()).filter_map(|call| match call.of {
+            Origin::Late(by) => Some((by, call.step.clone(), call.request.digest)),
+            _ => None,
+        });
+        late.collect()
     }
 
     #[must_use]
@@ -243,6 +273,10 @@ impl RecordedCall {
 impl Calls {
     fn not_made(&self) -> Vec<&RecordedCall> {
         let counts = |(index, call): &(usize, &RecordedCall)| {
+            if matches!(call.of, Origin::Late(_)) {
+                // They are the late delivery's, which the fork has not.
+                return false;
+            }
             let may_change = !is_safe(&call.request.method);
             let (before, after) = self.recorded.split_at(*index);
             let is_known = |other: &RecordedCall| other.is_used() || other.result.finished().is_some();

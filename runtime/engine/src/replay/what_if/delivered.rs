@@ -10,6 +10,7 @@ use weirgate_types::{
 
 use super::{
     calls::{ForkCalls, MissingAnswers},
+    outside::MayCall,
     request::Closed,
     run::LaneId,
 };
@@ -36,18 +37,8 @@ pub struct Delivered<'a> {
     pub accepted_at_ms: u64,
     /// It is for its handler whatever that subscribes to.
     pub is_addressed: bool,
-    pub answers: Answers,
-}
-
-/// Which answers the calls of a delivery get beside those that it got itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answers {
-    /// None: the log does not hold its event, so no other answer could be found again.
-    Own,
-    /// Those that replays got.
-    OfReplays,
-    /// Hosts may be asked, too: the candidate executes it.
-    Asked,
+    /// Which of its calls may be made, if the replay may make them.
+    pub may_call: MayCall,
 }
 
 /// What a delivery of the fork came to.
@@ -99,18 +90,25 @@ impl<'a> Delivered<'a> {
             times,
             accepted_at_ms: times.0,
             is_addressed: false,
-            answers: Answers::Own,
+            may_call: MayCall::Safe,
         }
     }
 
     /// The same with the data of a correction.
     pub fn corrected(&self, correction: Correction) -> Self {
         let Correction { data, data_content_type, .. } = correction;
-        Self {
-            event: Cow::Owned(Event { data, data_content_type, ..self.event.clone().into_owned() }),
+        let event = Cow::Owned(Event { data, data_content_type, ..self.event.clone().into_owned() });
+        Self { event, delivery: self.delivery.clone(), lane: self.lane.clone(), cause: self.cause.clone(), ..*self }
+    }
+
+    /// The same, without any call that no record has an answer for.
+    pub fn silent(&self) -> Delivered<'_> {
+        Delivered {
+            event: Cow::Borrowed(&self.event),
             delivery: self.delivery.clone(),
             lane: self.lane.clone(),
             cause: self.cause.clone(),
+            may_call: MayCall::Nothing,
             ..*self
         }
     }

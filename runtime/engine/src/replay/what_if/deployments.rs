@@ -4,10 +4,13 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use weirgate_history::Look;
-use weirgate_types::{Deployed, HandlerName, Interest, Manifest, Ordering, Position, Record, Start, Subscription};
+use weirgate_types::{
+    Capabilities, Deployed, HandlerName, Interest, Manifest, Ordering, Position, Record, Start, Subscription,
+};
 
 use crate::{StorageError, replay::ReplayError};
 
@@ -27,6 +30,9 @@ pub struct InForce {
     pub ordering: Ordering,
     /// Whether it begins with the first event of the log.
     pub begins: bool,
+    pub capabilities: Capabilities,
+    /// How long an outbound call may take.
+    pub call_time_max: Duration,
 }
 
 /// By handler.
@@ -102,6 +108,8 @@ impl Deployments {
             state_version,
             ordering: manifest.ordering,
             begins,
+            capabilities: manifest.capabilities,
+            call_time_max: Duration::from_millis(manifest.limits.wall_ms),
         });
         let manifests = &mut self.known().manifests;
         if manifests.len() >= MANIFESTS_MAX {

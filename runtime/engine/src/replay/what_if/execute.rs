@@ -1,15 +1,17 @@
 //! Executes deliveries of the fork: by the candidate, or again under the version that handled them.
 
-use std::{borrow::Cow, cell::RefCell, collections::BTreeSet, sync::Arc};
+use std::{borrow::Cow, cell::RefCell, collections::BTreeSet, sync::Arc, time::Duration};
 
 use weirgate_host::CallError;
 use weirgate_types::{Commit, Correction, FIRST_STATE_VERSION, Position, RUNTIME_TYPES, Stepped};
 
 use super::{
     calls::{Asking, ForkCalls, UnmadeCall},
-    delivered::{Answers, Delivered, Ran},
+    delivered::{Delivered, Ran},
+    deployments::InForce,
     earlier::Earlier,
     notes::Examined,
+    outside::MayCall,
     request::{Closed, Facts},
     run::{Fork, LaneId},
     state::{ForkState, Names},
@@ -89,7 +91,7 @@ impl Fork {
             times: (begun.at_ms, begun.wall_ms),
             accepted_at_ms: found.accepted_at_ms(),
             is_addressed: found.is_addressed(),
-            answers: Answers::OfReplays,
+            may_call: MayCall::Safe,
         })
     }
 
@@ -155,7 +157,8 @@ impl Fork {
         let deployment = walk.deployment(version)?;
         let Some(executable) = &deployment.executable else { return Err(ReplayError::NoModule(version)) };
         let names = Names::default();
-        self.execute_items(walk, executable, &[one], (&names, earlier))?;
+        // What it reads of the state may depend on answers; none is asked for to find that out.
+        self.execute_items(walk, executable, &[&one.silent()], (&names, earlier))?;
         Ok(names.has(name))
     }
 
@@ -206,14 +209,16 @@ impl Fork {
         let calls = RefCell::new(vec![None; items.len()]);
         let services = |index: usize| {
             let one = items.get(index).ok_or(ReplayError::NoItem(index))?;
-            let (services, own) = self.services(walk, one, state)?;
+            let (services, own) = self.services(walk, one, executable, state)?;
             if let Some(slot) = calls.borrow_mut().get_mut(index) {
                 *slot = Some(own);
             }
             Ok(services)
         };
         let Execution { repeated, correction, hosts } = executable.execute_for(&self.processor, &input, services)?;
-        self.outside.called(&self.request.handler, hosts);
+        if let Some(first) = items.first() {
+            self.outside.called(&first.delivery.handler, hosts);
+        }
         if repeated.iter().any(|one| matches!(one.result, Err(CallError::Discarded))) {
             return Err(ReplayError::Cancelled);
         }
@@ -264,39 +269,61 @@ impl Fork {
         &self,
         walk: &Walk,
         one: &Delivered<'_>,
+        executable: &Executable,
         (names, earlier): (&Names, &Earlier),
     ) -> Result<(Services, ForkCalls), ReplayError> {
         let base = HeldState(earlier.on(&one.lane, walk.state(&one.lane)?));
-        let is_own = one.delivery.handler == self.request.handler && one.answers != Answers::Own;
-        let given = if is_own { self.outside.answers(&one.delivery)? } else { Vec::new() };
-        let candidate = self.candidate.as_ref().filter(|_| is_own && one.answers == Answers::Asked);
-        let asking = candidate.map(|candidate| Asking {
-            outside: Arc::clone(&self.outside),
-            may_call: self.may_call,
-            delivery: one.delivery.clone(),
-            left: Arc::clone(&self.calls_left),
-            time_max: candidate.call_time_max,
-            processor: Arc::clone(&self.processor),
-        });
-        let calls = ForkCalls::new(recorded_calls(walk, one)?, given, self.request.missing_answers, asking);
+        let calls = self.calls(walk, one, executable)?;
         let differs = self.examined.get(&one.lane).map(|examined| examined.lane.shared_state()).unwrap_or_default();
         let state = ForkState::new(Box::new(base), differs, names);
         Ok(((Box::new(state), Box::new(calls.clone())), calls))
     }
 
-    /// The calls of a delivery that the fork does not have.
-    pub(super) fn calls_of_dropped(
+    fn calls(&self, walk: &Walk, one: &Delivered<'_>, executable: &Executable) -> Result<ForkCalls, ReplayError> {
+        let asking = self.time_of_calls(walk, one, executable)?.map(|time_max| Asking {
+            outside: Arc::clone(&self.outside),
+            may_call: self.may_call.min(one.may_call),
+            delivery: one.delivery.clone(),
+            left: Arc::clone(&self.calls_left),
+            time_max,
+            processor: Arc::clone(&self.processor),
+        });
+        let given = self.outside.answers(&one.delivery)?;
+        let calls = ForkCalls::new(recorded_calls(walk, one)?, given, self.request.missing_answers, asking);
+        Ok(match &one.cause {
+            Some(emitter) if executable.makes_calls() => {
+                calls.with_late(walk.late_calls(&one.delivery.handler, emitter, &one.event)?)
+            }
+            _ => calls,
+        })
+    }
+
+    /// How long a call may take, if hosts may be called: the candidate was compared with the version in force when it was asked for; of others,
+    /// those that may reach no more than the version in force.
+    fn time_of_calls(
         &self,
         walk: &Walk,
         one: &Delivered<'_>,
-    ) -> Result<Vec<(Position, UnmadeCall)>, ReplayError> {
+        executable: &Executable,
+    ) -> Result<Option<Duration>, ReplayError> {
+        if self.may_call.min(one.may_call) == MayCall::Nothing || !executable.makes_calls() {
+            return Ok(None);
+        }
+        if let Some(candidate) = self.candidate.as_ref().filter(|_| one.may_call == MayCall::All) {
+            return Ok(Some(candidate.call_time_max));
+        }
+        let in_force = self.deployments.in_force(&walk.look, self.request.through)?;
+        let may = |in_force: &&Arc<InForce>| executable.reaches_no_more_than(&in_force.capabilities);
+        Ok(in_force.get(&one.delivery.handler).filter(may).map(|in_force| in_force.call_time_max))
+    }
+
+    /// The calls of a delivery that the fork does not have.
+    pub(super) fn calls_of_dropped(&self, walk: &Walk, one: &Delivered<'_>) -> Result<Vec<UnmadeCall>, ReplayError> {
         if one.closed() != Some(Closed::Completed) {
             return Ok(Vec::new());
         }
-        let is_own = one.delivery.handler == self.request.handler;
-        let given = if is_own { self.outside.answers(&one.delivery)? } else { Vec::new() };
-        let calls = ForkCalls::new(recorded_calls(walk, one)?, given, self.request.missing_answers, None).not_made();
-        Ok(calls.into_iter().map(|call| (one.delivery.position, call)).collect())
+        let given = self.outside.answers(&one.delivery)?;
+        Ok(ForkCalls::new(recorded_calls(walk, one)?, given, self.request.missing_answers, None).not_made())
     }
 }
 

@@ -72,7 +72,8 @@ impl Folding {
     /// while it folds.
     fn is_answered_otherwise(&self, record: &Record) -> bool {
         let Record::ReplayAnswered(answered) = record else { return false };
-        answered.delivery.handler == *self.handler() && answered.replay != self.replay
+        let is_all = matches!(self.of, Folded::All(_));
+        answered.replay != self.replay && (is_all || answered.delivery.handler == *self.handler())
     }
 }
 

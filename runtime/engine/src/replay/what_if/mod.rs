@@ -20,6 +20,7 @@ mod kept_fold;
 mod key_records;
 mod lane;
 mod lane_past;
+mod late;
 mod notes;
 mod outcome;
 mod outside;

@@ -6,7 +6,7 @@ use serde::Serialize;
 use weirgate_types::{Effects, Event, HandlerName, KeyRepaired, Position, Repaired, StatusWrite};
 
 use super::{
-    calls::{AnsweredCall, UnansweredCall, UnmadeCall},
+    calls::{AnsweredCall, LateStep, UnansweredCall, UnmadeCall},
     emissions::Emission,
     held::{Measured, held_bytes},
     lane::Lane,
@@ -103,6 +103,9 @@ pub struct Notes {
     /// Calls that the log holds no answer for, and calls of the log that the fork did not make.
     pub unanswered: Listed<(Position, UnansweredCall)>,
     pub not_made: Calls,
+    /// Calls that late deliveries made, and the fork makes where these would have come: those are not left out.
+    #[serde(skip)]
+    pub late_steps: BTreeSet<LateStep>,
     /// Earlier repairs have handed over a part of what they changed: the handler would be given half of it now.
     pub is_handed_over_in_part: bool,
     /// Calls that this replay made, now or before.
@@ -201,7 +204,8 @@ impl Examined {
     /// Whether nothing is worth keeping: neither a difference that remains nor one that has been.
     #[must_use]
     pub fn is_same(&self) -> bool {
-        self.comes_to_the_same() && self.notes.path.is_empty() && self.lane.is_same()
+        let Notes { path, late_steps, .. } = &self.notes;
+        self.comes_to_the_same() && path.is_empty() && late_steps.is_empty() && self.lane.is_same()
     }
 
     /// Whether no difference remains. On the way there, other statuses may have been set.
@@ -283,8 +287,9 @@ impl Notes {
         let Self { opened, dropped, outcomes, path, more_subjects, unanswered, not_made, made, caused_by, .. } = self;
         let lists = [opened.bytes, dropped.bytes, outcomes.bytes, path.bytes, unanswered.bytes, not_made.bytes];
         let others = [made.bytes, caused_by.as_ref().map_or(0, held_bytes), more_subjects.bytes()];
+        let late = self.late_steps.iter().map(|(_, step, _)| step.len().saturating_add(2 * size_of::<LateStep>()));
         let fails = self.fails.iter().chain(self.repairs_left_out.values()).map(held_bytes);
-        lists.into_iter().chain(others).chain(fails).fold(0, usize::saturating_add)
+        lists.into_iter().chain(others).chain(late).chain(fails).fold(0, usize::saturating_add)
     }
 
     /// Why no plan can be made.
@@ -309,6 +314,14 @@ impl Notes {
                 self.not_made.push(call);
             }
         }
+    }
+
+    /// Notes the calls of a delivery that the fork does not have: but not those that it makes in its place.
+    pub fn unmade_of_dropped(&mut self, event: Position, calls: impl IntoIterator<Item = UnmadeCall>) {
+        let late = |call: &UnmadeCall| (event, call.step.clone(), call.request.digest);
+        let unmade: Vec<_> = calls.into_iter().filter(|call| !self.late_steps.remove(&late(call))).collect();
+        self.late_steps.retain(|(by, ..)| *by != event);
+        self.unmade(unmade.into_iter().map(|call| (event, call)));
     }
 
     /// Notes a delivery's statuses that differ.
@@ -354,6 +367,20 @@ mod tests {
             StepRequest { method: "POST".into(), url: "https://pay.example/charges".into(), digest: Digest([7; 32]) };
         let answer = StepAnswer { status: 201, headers: Vec::new(), body: Vec::new() };
         (Position(by), UnmadeCall { step: "charge".into(), request, answer: Some(answer) })
+    }
+
+    #[test]
+    fn a_call_that_the_fork_makes_in_its_place_is_not_left_over_of_the_late_delivery() {
+        let mut examined = Examined::default();
+        let (_, call) = charge(90);
+        examined.notes.late_steps.insert((Position(90), call.step.clone(), call.request.digest));
+        assert!(!examined.is_same() && examined.comes_to_the_same(), "the late delivery is to come");
+        let other = UnmadeCall { step: "confirm".into(), ..call.clone() };
+        examined.notes.unmade_of_dropped(Position(90), [call.clone(), other.clone()]);
+        assert_eq!(examined.notes.not_made.all, [(Position(90), other)]);
+        examined.notes.unmade_of_dropped(Position(91), [call.clone()]);
+        assert_eq!(examined.notes.not_made.all.len(), 2, "another delivery makes its own calls");
+        assert!(examined.notes.late_steps.is_empty());
     }
 
     #[test]

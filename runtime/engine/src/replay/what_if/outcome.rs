@@ -5,7 +5,7 @@ use weirgate_types::{Effects, StepRequest};
 
 use super::{
     calls::UnansweredCall,
-    delivered::{Answers, Delivered, Ran},
+    delivered::{Delivered, Ran},
     notes::{Examined, Fails, OutcomeChange},
     request::Closed,
 };
@@ -20,10 +20,11 @@ pub fn note(examined: &mut Examined, delivered: &Delivered<'_>, ran: Ran) -> Eff
     notes.executed += 1;
     notes.caused_by = notes.caused_by.take().or_else(|| delivered.cause.clone());
     let unanswered = calls.unanswered();
-    let needs = needed(&repeated.result, unanswered.last(), delivered);
+    let lacks = lacking(&repeated.result, unanswered.last());
     for call in unanswered {
         notes.unanswered.push((event, call));
     }
+    notes.late_steps.extend(calls.late());
     calls.made().into_iter().for_each(|call| notes.made.push((event, call)));
     let (result, closed) = (repeated.result.map_err(|error| error.to_string()), delivered.closed());
     // Whatever it made of a call without a final answer, it may make something else of it at the next try.
@@ -42,7 +43,9 @@ pub fn note(examined: &mut Examined, delivered: &Delivered<'_>, ran: Ran) -> Eff
         (Ok(effects), _) => effects,
         (Err(_), Some(Closed::DeadLettered)) => Effects::default(),
         (Err(reason), _) => {
-            let reason = needs.as_ref().map_or(reason, lacking);
+            let may_be_made = |call: &UnansweredCall| delivered.may_call.may(&call.request.method);
+            let reason = lacks.as_ref().map_or(reason, |call| without_answer(call, may_be_made(call)));
+            let needs = lacks.filter(may_be_made);
             let fork = Some(reason.clone());
             notes.outcomes.push(OutcomeChange { event, recorded: closed, fork });
             notes.fails.get_or_insert(Fails { event, reason, needs, is_open });
@@ -51,17 +54,14 @@ pub fn note(examined: &mut Examined, delivered: &Delivered<'_>, ran: Ran) -> Eff
     }
 }
 
-/// The call that a delivery of the candidate ended at, because the log holds no answer for it.
-fn needed(
-    result: &Result<Effects, CallError>,
-    last: Option<&UnansweredCall>,
-    delivered: &Delivered<'_>,
-) -> Option<UnansweredCall> {
+/// The call that a delivery ended at, because the log holds no answer for it.
+fn lacking(result: &Result<Effects, CallError>, last: Option<&UnansweredCall>) -> Option<UnansweredCall> {
     let Err(CallError::Unrecorded(step)) = result else { return None };
-    last.filter(|call| delivered.answers == Answers::Asked && call.step == *step).cloned()
+    last.filter(|call| call.step == *step).cloned()
 }
 
-fn lacking(UnansweredCall { step, request }: &UnansweredCall) -> String {
+fn without_answer(UnansweredCall { step, request }: &UnansweredCall, may_be_made: bool) -> String {
     let StepRequest { method, url, .. } = request;
-    format!("the log has no answer for {method} {url} (step `{step}`); an application that may make calls makes it")
+    let made = if may_be_made { "; an application that may make calls makes it" } else { "" };
+    format!("the log has no answer for {method} {url} (step `{step}`){made}")
 }

@@ -4,7 +4,7 @@ use weirgate_host::{BoundSecret, StateError};
 use weirgate_types::{DeliveryId, HandlerName, HostCall, StepAnswer, StepRequest};
 
 /// Which calls are made that no record has an answer for.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum MayCall {
     #[default]
     Nothing,

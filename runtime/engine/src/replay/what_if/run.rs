@@ -50,7 +50,7 @@ pub struct Fork {
     pub(super) candidate: Option<Candidate>,
     /// The versions in force there.
     pub(super) in_force: AllInForce,
-    deployments: Arc<Deployments>,
+    pub(super) deployments: Arc<Deployments>,
     pub(super) examined: BTreeMap<LaneId, Examined>,
     /// Receivers that something has reached in another form than in the log.
     pub(super) reached: Lanes,
@@ -136,10 +136,11 @@ impl Fork {
         Self { bytes_before: bytes.fold(0, u64::saturating_add), ..self }
     }
 
-    /// Receivers have what the fork emits. `differing` are the keys on which the handler alone comes to something else.
+    /// Receivers have what the fork emits. `differing` are the keys on which the handler alone comes to something else. Calls that may change
+    /// something are made for these alone, where each is repaired.
     #[must_use]
     pub fn cascading(self, differing: Arc<BTreeSet<LaneId>>) -> Self {
-        Self { cascade: Some(differing), ..self }
+        Self { cascade: Some(differing), may_call: self.may_call.min(MayCall::Safe), ..self }
     }
 
     /// A handler is deployed in the range that begins with the first event of the log, or none is.
@@ -201,7 +202,7 @@ impl Fork {
             None if delivered.is_dropped => {
                 examined.notes.begin(delivered.delivery.position);
                 examined.notes.dropped.push(delivered.delivery.position);
-                examined.notes.unmade(self.calls_of_dropped(walk, delivered)?);
+                examined.notes.unmade_of_dropped(delivered.delivery.position, self.calls_of_dropped(walk, delivered)?);
                 let stood = delivered.commit.map(|commit| commit.migrated_from.unwrap_or(commit.state_version));
                 examined.state_version = examined.state_version.or(stood);
                 &NOTHING

@@ -17,6 +17,7 @@ use super::{
     earlier::Earlier,
     lane::Stood,
     lane_past::{LanePast, Wrote},
+    late::Emitted,
     run::LaneId,
     written::{PartWrites, part_in},
 };
@@ -52,6 +53,7 @@ pub struct Walk {
     recent_bytes: usize,
     states: RefCell<Held>,
     past: RefCell<Past>,
+    pub(super) emitted: Emitted,
     pub(super) asked: AskedReplays,
 }
 
@@ -93,6 +95,7 @@ impl Walk {
             recent_bytes: 0,
             states: RefCell::default(),
             past: RefCell::default(),
+            emitted: Emitted::default(),
             asked: AskedReplays::new(repairs, through),
         }
     }
@@ -104,6 +107,7 @@ impl Walk {
     /// The log has more records than when it began.
     pub fn look_anew(&mut self, look: Arc<Look>, repairs: Arc<dyn Repairs>, through: Position) {
         self.look = look;
+        self.emitted.forget();
         self.asked.look_anew(repairs, through);
     }
 
@@ -272,12 +276,13 @@ impl Walk {
 
     /// What it knows of the log in memory, about, beside what has a limit of its own.
     pub fn bytes(&self) -> usize {
-        self.past.borrow().bytes.saturating_add(self.asked.bytes())
+        self.past.borrow().bytes.saturating_add(self.emitted.bytes()).saturating_add(self.asked.bytes())
     }
 
     /// Forgets what it knows of the log: that is read again where it is asked for.
     pub fn forget(&self) {
         self.past.take();
+        self.emitted.forget();
         self.asked.forget();
     }
 

@@ -119,6 +119,21 @@ fn a_call_has_its_answer_under_another_name_too() {
     assert!(calls.not_made().is_empty() && calls.unanswered().len() == 2);
 }
 
+/// What an appended event has led to is the call of a delivery in its place, once; what that does not call is left to the late one.
+#[test]
+fn a_delivery_in_its_place_gets_the_answers_of_the_late_one() {
+    let late = ["tell", "ask"]
+        .iter()
+        .zip(1..)
+        .map(|(step, digest)| LateCall { by: Position(90), call: stepped(step, digest, 201) });
+    let calls = ForkCalls::new([stepped("charge", 3, 200)], [], MissingAnswers::Fail, None).with_late(late.collect());
+    assert_eq!(status(&ask(&calls, "POST", "charge", 3)), Some(200));
+    assert_eq!(status(&ask(&calls, "POST", "tell", 1)), Some(201));
+    assert_eq!(ask(&calls, "POST", "tell", 7), Source::Nothing);
+    assert_eq!(calls.late(), [(Position(90), "tell".into(), Digest([1; 32]))]);
+    assert!(calls.not_made().is_empty(), "the late delivery's calls are its own");
+}
+
 #[test]
 fn the_last_answer_is_the_newest_of_replays_or_else_of_the_delivery() {
     let given = |digest: u8, status: u16| ReplayAnswer {
