@@ -131,24 +131,33 @@ impl Handle {
 /// The position behind which an undo looks: its replay, or an older one of which something was undone while that stood. Without it, that
 /// would come back. It may be one of another handler that has repaired keys of the same, as receivers.
 pub(crate) fn undo_after(views: &Views, own: Position) -> Result<Position, StorageError> {
-    let (mut after, mut before) = (own, own);
     let (of_own, mut repaired) = (row_of(views, own)?.map(|row| row.handler), None);
+    behind_undone(views, own, |replay, row| {
+        if of_own.as_ref() == Some(&row.handler) {
+            return Ok(true);
+        }
+        let repaired = match &mut repaired {
+            Some(repaired) => repaired,
+            none => none.insert(repaired_handlers(views, own, |_| false)?),
+        };
+        let others = repaired_handlers(views, replay, |handler| repaired.contains(handler))?;
+        Ok(!others.is_disjoint(repaired))
+    })
+}
+
+/// A position, or that of an older replay of which something was undone behind it, if that matters.
+fn behind_undone(
+    views: &Views,
+    mut after: Position,
+    mut matters: impl FnMut(Position, &ReplayRow) -> Result<bool, StorageError>,
+) -> Result<Position, StorageError> {
+    let mut before = after;
     loop {
         let slice = rows(views, Some(before), SLICE)?;
         for (replay, value) in &slice {
             let row = ReplayRow::decode(value)?;
             let ended = row.ended.filter(|_| row.state == ReplayState::Undone);
-            if row.last_undone.max(ended) <= Some(after) {
-                continue;
-            }
-            let is_of_same = of_own.as_ref() == Some(&row.handler) || {
-                let repaired = match &mut repaired {
-                    Some(repaired) => repaired,
-                    none => none.insert(repaired_handlers(views, own, |_| false)?),
-                };
-                !repaired_handlers(views, *replay, |handler| repaired.contains(handler))?.is_disjoint(repaired)
-            };
-            if is_of_same {
+            if row.last_undone.max(ended) > Some(after) && matters(*replay, &row)? {
                 after = *replay;
             }
         }
@@ -230,6 +239,13 @@ impl Repairs for StoredRepairs {
 
     fn has_repaired(&self, replay: Position, lane: &LaneId) -> Result<bool, StorageError> {
         Ok(self.first(replay, false, lane)?.is_some())
+    }
+
+    fn begins_behind(&self, handler: &HandlerName, after: Position) -> Result<Position, StorageError> {
+        behind_undone(&self.views, after, |replay, row| {
+            let has_repaired = || repaired_handlers(&self.views, replay, |of| of == handler);
+            Ok(row.handler == *handler || has_repaired()?.contains(handler))
+        })
     }
 }
 

@@ -195,7 +195,7 @@ impl Fork {
                 let depth = record.depth_at(at.0.saturating_sub(position.0));
                 let (event, behind) = (event.clone(), at.before());
                 opened.push(Added { event, of: at, at, behind, depth, cause: None, to: None });
-            } else {
+            } else if at > self.begin.selection {
                 self.left_out.insert(&lane);
             }
         }

@@ -34,6 +34,13 @@ pub trait Repairs: Send + Sync {
     /// # Errors
     /// It cannot be read.
     fn has_repaired(&self, replay: Position, lane: &LaneId) -> Result<bool, StorageError>;
+
+    /// Where a fork begins that is to begin behind a position: there, or behind an older replay that has repaired keys of the handler, of which
+    /// something was undone later. In a fork that has the repair and not its undo, what was undone would come back.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn begins_behind(&self, handler: &HandlerName, after: Position) -> Result<Position, StorageError>;
 }
 
 /// What is known of a replay that has repaired keys.
@@ -83,6 +90,11 @@ impl AskedReplays {
         self.known.borrow().bytes
     }
 
+    /// The last position that is looked at.
+    pub fn through(&self) -> Position {
+        self.through
+    }
+
     /// Lets go of what is known: it is read again where it is asked for.
     pub fn forget(&self) {
         let known = self.known.take();
@@ -90,11 +102,6 @@ impl AskedReplays {
     }
 
     /// Whether all that was answered would be answered the same as of another position.
-    /// The last position that is looked at.
-    pub fn through(&self) -> Position {
-        self.through
-    }
-
     ///
     /// # Errors
     /// It cannot be read.

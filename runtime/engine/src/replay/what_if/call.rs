@@ -131,7 +131,11 @@ impl Fork {
         for (one, by) in part.iter_mut().zip(by) {
             if *by == By::Candidate || *by == By::Dropped && !one.is_dropped {
                 self.selected.insert(&one.lane);
-            } else if *by != By::Dropped && self.is_of_the_handlers(one) && one.closed().is_some() {
+            } else if *by != By::Dropped
+                && one.delivery.position > self.begin.selection
+                && self.is_of_the_handlers(one)
+                && one.closed().is_some()
+            {
                 self.left_out.insert(&one.lane);
             }
             one.is_dropped = *by == By::Dropped;

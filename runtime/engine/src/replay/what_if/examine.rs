@@ -98,6 +98,13 @@ pub struct Bound {
     pub at: Position,
 }
 
+/// The positions behind which the fork begins, and the events that are selected.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Begin {
+    pub fork: Position,
+    pub selection: Position,
+}
+
 /// What a what-if reads.
 #[derive(Clone)]
 pub struct Sources {
@@ -123,18 +130,18 @@ impl Sources {
     /// # Errors
     /// It was cancelled, or an input cannot be read.
     pub fn examine(&self, request: &WhatIf, progress: &dyn Progress) -> Result<Examination, ReplayError> {
-        let after = self.first(request)?;
+        let begin = self.begin(request)?;
         let mut found = Examination::default();
         let asked = Arc::new(request.clone());
-        let fork = self.fork(Arc::clone(&asked), after, progress)?;
+        let fork = self.fork(Arc::clone(&asked), begin, progress)?;
         let ((alone, settled), bound) = self.run(fork, progress, &mut found.executed)?;
         (found.bound, found.settled) = (bound, settled);
         let alone = found.take(alone, |_| true);
         let emits_otherwise = alone.values().any(|examined| !examined.lane.emissions().is_empty());
         if emits_otherwise && found.bound.is_none() {
             let differing: BTreeSet<LaneId> = alone.keys().chain(&found.settled).cloned().collect();
-            let begins_later = begins_in(&self.look, after, request.through)?;
-            let fork = self.fork(asked, after, progress)?.cascading(Arc::new(differing)).beside(&alone);
+            let begins_later = begins_in(&self.look, begin.fork, request.through)?;
+            let fork = self.fork(asked, begin, progress)?.cascading(Arc::new(differing)).beside(&alone);
             let fork = fork.beginning_later(begins_later);
             let ((cascade, _), bound) = self.run(fork, progress, &mut found.executed)?;
             // An undo takes back what was folded, whatever would reach receivers.
@@ -159,12 +166,12 @@ impl Sources {
     pub(super) fn fork(
         &self,
         request: Arc<WhatIf>,
-        after: Position,
+        begin: Begin,
         progress: &dyn Progress,
     ) -> Result<Fork, ReplayError> {
         let candidate = self.candidate(&request)?;
-        let in_force = self.deployments.in_force(&self.look, after)?;
-        let fork = Fork::alone(request, candidate, after, progress);
+        let in_force = self.deployments.in_force(&self.look, begin.fork)?;
+        let fork = Fork::alone(request, candidate, begin, progress);
         let fork = fork.beginning((*in_force).clone(), Arc::clone(&self.deployments));
         Ok(fork.calling(Arc::clone(&self.outside), self.may_call, self.calls_left.clone()))
     }
@@ -175,7 +182,7 @@ impl Sources {
         progress: &dyn Progress,
         executed: &mut u64,
     ) -> Result<(Walked, Option<Bound>), ReplayError> {
-        let (after, through) = (fork.after, fork.request.through);
+        let (after, through) = (fork.begin.fork, fork.request.through);
         let (mut walk, mut at) = (self.walk(through), after);
         let records = self.scan(after, through);
         let records = records.inspect(|read| at = read.as_ref().map_or(at, |(position, _)| *position));
@@ -220,13 +227,15 @@ impl Sources {
         Ok(Some(Candidate { executable, interest, subscriptions, ordering, call_time_max }))
     }
 
-    /// The position after which the selected events are.
-    pub(super) fn first(&self, request: &WhatIf) -> Result<Position, ReplayError> {
+    pub(super) fn begin(&self, request: &WhatIf) -> Result<Begin, ReplayError> {
         let named = request.selection.after;
-        Ok(match request.selection.since_ms {
+        let selection = match request.selection.since_ms {
             Some(since_ms) => named.max(self.deployments.older(&self.look, since_ms, || self.before_time(since_ms))?),
             None => named,
-        })
+        };
+        let is_all = selection == Position::ZERO || matches!(request.runs, Runs::Without(_));
+        let fork = if is_all { selection } else { self.repairs.begins_behind(&request.handler, selection)? };
+        Ok(Begin { fork, selection })
     }
 
     /// The last position whose record is older than a time: records' times never fall.

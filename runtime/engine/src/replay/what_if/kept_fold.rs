@@ -137,8 +137,8 @@ impl Sources {
         {
             return Ok(gone_on);
         }
-        let after = self.first(&folding.request)?;
-        let mut fork = self.fork(Arc::clone(&folding.request), after, progress)?;
+        let begin = self.begin(&folding.request)?;
+        let (after, mut fork) = (begin.fork, self.fork(Arc::clone(&folding.request), begin, progress)?);
         if let Folded::All(Some(emitting)) = &folding.of {
             let begins_later = begins_in(&self.look, after, through)?;
             fork = fork.cascading(Arc::clone(emitting)).beginning_later(begins_later);
@@ -153,7 +153,7 @@ impl Sources {
     fn may_go_on(&self, folding: &Folding, kept: &KeptFold, through: Position) -> Result<bool, ReplayError> {
         let KeptFold { fork, walk, through: kept_through, .. } = kept;
         Ok(*kept_through <= through
-            && self.first(&folding.request)? == fork.after
+            && self.begin(&folding.request)? == fork.begin
             && walk.asked.would_be_the_same(&*self.repairs, through)?
             && (fork.cascade.is_none()
                 || fork.for_later.is_wanted()

@@ -91,16 +91,23 @@ impl Fork {
                 false => Has::All,
             });
         }
-        if repaired.through <= self.after {
+        let without = |is_without| if is_without { Has::Nothing } else { Has::All };
+        let (is_own, is_undone) = (repaired.handler == self.request.handler, || walk.is_undone(repaired.replay, lane));
+        // Neither it nor its undo can be left out alone.
+        if is_own && is_undone()? {
+            let is_executed = self.cascade.as_ref().is_none_or(|differing| differing.contains(lane));
+            return Ok(without(is_executed && self.request.selection.names(&lane.1)));
+        }
+        // It took nothing of the selected range.
+        if repaired.through <= self.begin.selection {
             return Ok(Has::All);
         }
-        let (asked, is_undone) = (walk.asked(repaired.replay)?, || walk.is_undone(repaired.replay, lane));
-        let without = |is_without| if is_without { Has::Nothing } else { Has::All };
-        Ok(without(match repaired.handler == self.request.handler {
+        let asked = walk.asked(repaired.replay)?;
+        Ok(without(match is_own {
             // Of a key that is not executed again, all stands; and what it came to when another handler's replay folded it again, with
-            // other events than the log has, unless that was undone.
+            // other events than the log has.
             true => {
-                let is_standing_fold = !asked.is_of(&self.request.handler) && !is_undone()?;
+                let is_standing_fold = !asked.is_of(&self.request.handler);
                 self.selected.has(lane) && self.may_differ(lane) && !is_standing_fold
             }
             // A receiver that was folded again because of this handler's keys: in the fork, receivers have the right events from the
@@ -115,7 +122,7 @@ impl Fork {
             let asked = walk.asked(repaired.replay)?;
             Ok::<_, ReplayError>(asked.is_taken_whole_by(&self.request.selection))
         };
-        Ok(repaired.from > self.after && (!self.left_out.has(lane) || is_no_less()?))
+        Ok(repaired.from > self.begin.selection && (!self.left_out.has(lane) || is_no_less()?))
     }
 
     /// Takes an earlier repair.

@@ -21,6 +21,7 @@ use super::{
     delivered::{Delivered, Ran},
     deployments::{AllInForce, Deployments},
     earlier::Earlier,
+    examine::Begin,
     for_later::ForLater,
     lane::Both,
     notes::Examined,
@@ -66,8 +67,7 @@ pub struct Fork {
     pub(super) may_call: MayCall,
     /// How many more calls may be made.
     pub(super) calls_left: Arc<AtomicU64>,
-    /// The range begins behind it.
-    pub(super) after: Position,
+    pub(super) begin: Begin,
     /// Whether emitted events that differ reach their receivers in the fork; then all other keys of the handler are known to come to the
     /// same unless such an event reaches them.
     pub(super) cascade: Option<Arc<BTreeSet<LaneId>>>,
@@ -94,7 +94,7 @@ pub struct Candidate {
 
 impl Fork {
     /// The receivers of events have what the log holds.
-    pub fn alone(request: Arc<WhatIf>, candidate: Option<Candidate>, after: Position, progress: &dyn Progress) -> Self {
+    pub fn alone(request: Arc<WhatIf>, candidate: Option<Candidate>, begin: Begin, progress: &dyn Progress) -> Self {
         Self {
             calls_left: Arc::new(AtomicU64::new(request.bounds.calls)),
             request,
@@ -111,7 +111,7 @@ impl Fork {
             processor: progress.processor(),
             outside: Arc::new(NoOutside),
             may_call: MayCall::Nothing,
-            after,
+            begin,
             cascade: None,
             executed: 0,
             bytes: 0,

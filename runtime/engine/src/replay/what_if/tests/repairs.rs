@@ -2,7 +2,7 @@
 
 use weirgate_types::{CallBefore, KEY_REPAIRED, KeyRepaired, LoggedEvent};
 
-use super::*;
+use super::{world::Everything, *};
 
 const SEEDS: u64 = 150;
 
@@ -180,6 +180,41 @@ fn a_repair_that_another_stands_on_does_not_come_back_when_that_is_undone() {
         assert_eq!((&lived.states, &lived.statuses), (&states, &statuses), "seed {seed}: all is back");
         finds_nothing(&lived, &request(), &totals(5), seed);
     }
+}
+
+/// In a fork that begins between a repair and its undo, or that selects nothing before the repair, nothing of either is left: it comes to what it
+/// would come to in a log without them.
+#[test]
+fn a_repair_that_was_undone_does_not_come_back_where_the_selection_begins_behind_it() {
+    let mut repaired = 0;
+    for seed in 0..SEEDS {
+        let (before, after) = (numbers(seed), numbers(seed + SEEDS));
+        let accept = |world: &mut World| {
+            after.iter().enumerate().for_each(|(id, (key, n))| world.accept(before.len() + id, key, *n));
+        };
+        let (old, new) = (totals(5), totals(9));
+        let mut lived = live(Arc::clone(&old), &before);
+        let replay = asked(&mut lived);
+        repaired += repair(&mut lived, replay, &request(), &totals(0));
+        let middle = lived.log.head();
+        accept(&mut lived);
+        repair(&mut lived, replay, &undoing(replay), &old);
+        lived.undone.insert(replay);
+        let mut unrepaired = live(Arc::clone(&old), &before);
+        accept(&mut unrepaired);
+        assert_eq!(states_of(&lived, &[TOTALS]), states_of(&unrepaired, &[TOTALS]), "seed {seed}: all is back");
+        let mut other = live(old, &before);
+        other.deploy(TOTALS, "number", Arc::clone(&new));
+        accept(&mut other);
+        let behind = selecting(|selection| selection.after = middle);
+        let found = lived.sources(Some(&new)).examine(&behind, &Everything).expect("a what-if");
+        let found: BTreeMap<LaneId, Examined> =
+            found.alone.into_iter().map(|(key, examined)| ((name(TOTALS), key), (*examined).clone())).collect();
+        let states = with_differences(&lived, &found).into_iter().filter(|((handler, _), _)| *handler == name(TOTALS));
+        assert_eq!(states.collect::<BTreeMap<_, _>>(), states_of(&other, &[TOTALS]), "seed {seed}");
+        assert!(found.values().all(|examined| examined.notes.fails().is_none()), "seed {seed}");
+    }
+    assert!(repaired > 50, "{repaired}");
 }
 
 /// Whatever order three repairs are undone in, all is as it was before the first of them; also where each takes its keys back one by one.

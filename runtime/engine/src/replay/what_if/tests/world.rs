@@ -18,7 +18,7 @@ use weirgate_types::{
 };
 
 use super::{
-    super::{run::Fork, walk::Walk, *},
+    super::{examine::Begin, run::Fork, walk::Walk, *},
     functions::{Functions, Handler, KeyState, executable},
     request,
 };
@@ -182,6 +182,11 @@ impl Repairs for KnownRepairs {
 
     fn has_repaired(&self, replay: Position, lane: &LaneId) -> Result<bool, StorageError> {
         Ok(self.repaired.contains(&(replay, lane.clone())))
+    }
+
+    fn begins_behind(&self, _: &HandlerName, after: Position) -> Result<Position, StorageError> {
+        let in_part = self.undone_in_part.iter().map(|(replay, _)| *replay);
+        Ok(self.undone.keys().copied().chain(in_part).fold(after, Position::min))
     }
 }
 
@@ -434,12 +439,11 @@ impl World {
             }
             Runs::Without(_) => None,
         };
-        let mut fork = Fork::alone(Arc::new(request.clone()), candidate, Position::ZERO, &Everything);
+        let mut fork = Fork::alone(Arc::new(request.clone()), candidate, Begin::default(), &Everything);
         if let Some(differing) = cascade {
             fork = fork.cascading(Arc::new(differing.clone())).beginning_later(true);
         }
-        let records = self.log.reader().scan(Position::ZERO).map(|read| read.expect("a record"));
-        let records = records.map(|(position, record)| Ok((position, Arc::new(record))));
+        let records = self.sources(None).scan(Position::ZERO, ALL);
         fork.run(&mut walk, records, &Everything).expect("a what-if");
         fork.into_found()
     }
