@@ -218,21 +218,22 @@ impl Lanes {
 
     /// Changes a row in memory and queues it accordingly.
     pub fn change(&mut self, position: Position, change: impl FnOnce(&mut DeliveryRow)) -> Option<&DeliveryRow> {
-        let mut row = self.open.remove(&position)?;
-        self.queues.unlist(position, &row);
-        self.count_running(&row, false);
-        let rank = row.rank(position);
-        change(&mut row);
-        self.count_running(&row, true);
-        match row.is_running() {
+        let row = self.open.get_mut(&position)?;
+        self.queues.unlist(position, row);
+        let (rank, was_running) = (row.rank(position), row.is_running());
+        change(row);
+        let is_running = row.is_running();
+        match is_running {
             true => self.calls.begin(position, position),
             false => self.calls.end(position),
         }
         if row.parallel && !self.calls.is_discarded(position) {
-            self.queues.list(position, &row);
+            self.queues.list(position, row);
         }
         let (lane, is_moved) = (row.lane, rank != row.rank(position));
-        self.open.insert(position, row);
+        if is_running != was_running {
+            self.count_running(lane, is_running);
+        }
         if is_moved {
             self.move_in_lane(position, lane);
         }
@@ -246,18 +247,17 @@ impl Lanes {
         self.queues.unlist(position, &row);
         self.queues.forget(position);
         self.calls.end(position);
-        self.count_running(&row, false);
+        if row.is_running() {
+            self.count_running(row.lane, false);
+        }
         self.leave(position, &row);
         Some(row)
     }
 
-    fn count_running(&mut self, row: &DeliveryRow, is_more: bool) {
-        if !row.is_running() {
-            return;
-        }
+    fn count_running(&mut self, lane: KeyHash, is_more: bool) {
         let one = |count: usize| if is_more { count + 1 } else { count - 1 };
         self.running = one(self.running);
-        if let Some(lane) = self.by_key.get_mut(&row.lane) {
+        if let Some(lane) = self.by_key.get_mut(&lane) {
             lane.running = one(lane.running);
         }
     }
