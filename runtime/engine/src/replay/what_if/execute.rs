@@ -292,7 +292,12 @@ impl Fork {
         let calls = ForkCalls::new(recorded_calls(walk, one)?, given, self.request.missing_answers, asking);
         Ok(match &one.cause {
             Some(emitter) if executable.makes_calls() => {
-                calls.with_late(walk.late_calls(&one.delivery.handler, emitter, &one.event)?)
+                let mut late = walk.late_calls(&one.delivery.handler, emitter, &one.event)?;
+                // Of equal events each has its own late delivery.
+                if let Some(examined) = self.examined.get(&one.lane) {
+                    late.retain(|late| !examined.notes.late_steps.contains(&late.step()));
+                }
+                calls.with_late(late)
             }
             _ => calls,
         })

@@ -5,7 +5,7 @@ use std::{cell::RefCell, collections::HashMap, sync::Arc};
 
 use weirgate_types::{Commit, DeliveryId, Digest, Event, HandlerName, Position, Record, Stepped};
 
-use super::{delivered::closed, emissions::content, run::LaneId, walk::Walk};
+use super::{calls::LateStep, delivered::closed, emissions::content, run::LaneId, walk::Walk};
 use crate::{StorageError, replay::ReplayError};
 
 /// How many positions are asked for at once.
@@ -19,13 +19,20 @@ pub struct LateCall {
     pub call: Stepped,
 }
 
-/// The events that handlers and keys have emitted, as far as was asked for them: each with a digest of its content.
+impl LateCall {
+    #[must_use]
+    pub fn step(&self) -> LateStep {
+        (self.by, self.call.step.clone(), self.call.request.digest)
+    }
+}
+
+/// The events that handlers and keys have emitted, as far as was asked for them: their positions by a digest of their content, in order.
 #[derive(Default)]
 pub struct Emitted(RefCell<Known>);
 
 #[derive(Default)]
 struct Known {
-    lanes: HashMap<LaneId, Arc<[(Position, Digest)]>>,
+    lanes: HashMap<LaneId, Arc<[(Digest, Position)]>>,
     bytes: usize,
 }
 
@@ -48,9 +55,10 @@ impl Walk {
         emitter: &LaneId,
         event: &Event,
     ) -> Result<Vec<LateCall>, ReplayError> {
-        let (emitted, here, digest) = (self.emitted_by(emitter)?, self.at(), content(event));
+        let (known, here, digest) = (self.emitted_by(emitter)?, self.at(), content(event));
         let mut calls = Vec::new();
-        for (at, _) in emitted.iter().filter(|(at, of)| *at > here && *of == digest) {
+        let first = known.partition_point(|(of, at)| (*of, *at) <= (digest, here));
+        for (_, at) in known.iter().skip(first).take_while(|(of, _)| *of == digest) {
             if self.is_late(*at)? {
                 self.calls_for(&DeliveryId { handler: receiver.clone(), position: *at }, event.key(), &mut calls)?;
             }
@@ -59,15 +67,16 @@ impl Walk {
     }
 
     /// The events that a handler's key has emitted, with its repairs.
-    fn emitted_by(&self, lane: &LaneId) -> Result<Arc<[(Position, Digest)]>, ReplayError> {
+    fn emitted_by(&self, lane: &LaneId) -> Result<Arc<[(Digest, Position)]>, ReplayError> {
         if let Some(known) = self.emitted.0.borrow().lanes.get(lane) {
             return Ok(Arc::clone(known));
         }
         let mut emitted = Vec::new();
         self.each_of(lane, Position::ZERO, |first, record| {
-            emitted.extend(emitted_in(first, record, lane).map(|(at, event)| (at, content(event))));
+            emitted.extend(emitted_in(first, record, lane).map(|(at, event)| (content(event), at)));
             true
         })?;
+        emitted.sort_unstable();
         let mut known = self.emitted.0.borrow_mut();
         let bytes =
             size_of_val(emitted.as_slice()).saturating_add(2 * size_of::<LaneId>()).saturating_add(lane.1.len());
