@@ -152,6 +152,10 @@ impl Handle {
         self.check_in_force(&found.request).await?;
         let asked_for = found.story.asked_for(&found.item);
         let decided = found.story.decided.ok_or(StorageError::Missing { what: "approval", position: approved })?;
+        let through = found.request.through;
+        if decided.choices.keys.is_none() && !undoes && row.is_undone_beside_since(through) {
+            return Err(Refusal::UndoneSince { replay, through });
+        }
         let plan = self.computed(id).await?.digest;
         let (request, apply) = ((*found.request).clone(), decided.apply(approved, audit.clone(), asked_for));
         if !apply.is_of(plan) {
