@@ -230,7 +230,8 @@ pub enum Refusal {
     #[error("the plan of replay {replay} has no key {key:?}")]
     KeyNotPlanned { replay: Position, key: String },
     #[error(
-        "{handler} cannot be folded again by replay {replay}: nothing differs for it, or its manifest does not allow it (`fold_again = true`)"
+        "{handler} cannot be folded again by replay {replay}: its manifest does not allow it (`fold_again = true`), or nothing differs for it \
+         and another replay has repaired it"
     )]
     NotFoldable { replay: Position, handler: HandlerName },
     #[error("replay {0} has repaired nothing that could be undone")]

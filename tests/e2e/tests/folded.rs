@@ -113,7 +113,8 @@ async fn calling_receivers(gateway: &Gateway) -> Server {
     for (name, method) in [("reader", "GET"), ("teller", "POST")] {
         let mut receiver = receiver(name, "key.created");
         receiver["capabilities"] = json!({ "hosts": [gateway.url()] });
-        receiver["config"] = json!({ "call": format!("{method} {}/{name}", gateway.url()) });
+        let announces = (method == "POST").to_string();
+        receiver["config"] = json!({ "call": format!("{method} {}/{name}", gateway.url()), "announces": announces });
         client.redeploy(&receiver, &digest).await.ok();
     }
     let of = |r#type: &str, id: &str, member: &str| event(r#type, "org/1", id, &json!({ "member": member }));
@@ -196,4 +197,23 @@ async fn receivers_call_with_consent_and_never_to_change_something() {
         [3, 2],
         "late, each once"
     );
+}
+
+/// What comes behind a receiver that fails in the fork is not known before that has handled what is appended.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_receiver_behind_one_that_calls_is_folded_again() {
+    let gateway = Gateway::start().await;
+    let server = calling_receivers(&gateway).await;
+    let client = &server.client;
+    let digest = client.handler("teller").await["digest"].clone();
+    let mut board = receiver("board", "key.counted");
+    board["start"] = json!("beginning");
+    client.redeploy(&board, &digest).await.ok();
+    client.drained(PATIENCE).await;
+    let asked = client.what_if(&json!({ "handler": "activation" })).await;
+    assert_ne!(failing(client, &asked, "teller").await, "");
+    let done = apply(client, &asked, json!({ "fold_again": ["board", "teller"] }), "applied").await;
+    assert_eq!(done["application"]["refused"]["more"], 0, "{done:#}");
+    assert_eq!(text(client, "listed/all", "board").await, "1 early, 2 early, 3 late", "as if all had come in time");
+    assert_eq!([asked_for(&gateway, "teller", "early"), asked_for(&gateway, "teller", "late")], [2, 1]);
 }

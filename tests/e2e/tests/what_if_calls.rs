@@ -166,3 +166,26 @@ async fn calls_of_deliveries_that_the_fix_does_not_take_are_handed_over() {
     }
     assert_eq!(ask(client, "fail").await["found"]["planned_keys"], 0, "they are taken back");
 }
+
+/// The status of a key whose repair needed a call is what its deliveries come to with the answer, also after that was undone once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repair_with_calls_is_applied_again_after_its_undo() {
+    let gateway = Gateway::start().await;
+    let (server, digest) = charged(&gateway).await;
+    let client = &server.client;
+    let mut with_receipts = mender(&gateway, "POST receipt");
+    with_receipts["config"]["quiet"] = json!("true");
+    client.redeploy(&with_receipts, &digest).await.ok();
+    for receipts in [1, 2] {
+        let asked = ask(client, "fail").await;
+        approve(client, &asked, true).await;
+        let applied = apply(client, &asked).await;
+        assert_eq!((&applied["state"], &applied["repaired"]), (&json!("applied"), &json!(CHARGES)), "{applied:#}");
+        assert_eq!(text_of(client, 2).await, "2 with POST receipt");
+        assert_eq!(gateway.requests("/receipt").len(), receipts * CHARGES, "each application makes its own");
+        let undo = client.undo_replay(id_of(&asked)).await;
+        approve(client, &undo, false).await;
+        let undone = apply(client, &undo).await;
+        assert_eq!(undone["state"], "undone", "{undone:#}");
+    }
+}

@@ -168,6 +168,28 @@ fn behind_undone(
     }
 }
 
+/// Whether another replay has repaired keys of a handler, and was not undone.
+pub(super) fn is_repaired_by_another(
+    views: &Views,
+    own: Position,
+    handler: &HandlerName,
+) -> Result<bool, StorageError> {
+    let mut before = None;
+    loop {
+        let slice = rows(views, before, SLICE)?;
+        for (replay, value) in slice.iter().filter(|(replay, _)| *replay != own) {
+            let is_undone = ReplayRow::decode(value)?.state == ReplayState::Undone;
+            if !is_undone && repaired_handlers(views, *replay, |of| of == handler)?.contains(handler) {
+                return Ok(true);
+            }
+        }
+        match slice.last() {
+            Some((last, _)) if slice.len() == SLICE => before = Some(*last),
+            _ => return Ok(false),
+        }
+    }
+}
+
 /// The handlers of which a replay has repaired keys, up to the first that is enough.
 fn repaired_handlers(
     views: &Views,

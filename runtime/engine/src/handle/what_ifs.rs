@@ -231,7 +231,7 @@ impl Handle {
                 self.handler(receiver.clone()).await?;
             }
         }
-        check_fold(replay, &choices, &computed)?;
+        self.check_fold(replay, &choices, &computed).await?;
         check_keys(replay, &choices, &computed)?;
         let version = self.check_in_force(&found.request).await?;
         if choices.keys.is_none() && !id.is_undo && row.is_undone_beside_since(found.request.through) {
@@ -242,6 +242,25 @@ impl Handle {
         let (through, undoes) = (found.request.through, id.is_undo);
         self.step_replay(ReplayStep::Approve { replay, plan, through, choices, undoes, version }, audit).await?;
         self.what_if(id).await
+    }
+
+    /// Receivers can be folded again whose manifests allow it, also those that have no plan: one that comes to the same in the fork may come to
+    /// something else once it gets what is appended, and what is behind one that fails there is not known. And only if all was examined.
+    async fn check_fold(&self, replay: Position, choices: &Choices, computed: &Computed) -> Result<(), Refusal> {
+        let planned = receivers_of(computed);
+        for handler in choices.fold_again.iter().filter(|handler| !planned.contains(handler)) {
+            let is_allowed = self.handler(handler.clone()).await?.manifest.fold_again;
+            // What another replay has made of it stands in the fork, though it may follow from what this one changes.
+            let (views, receiver) = (self.0.statuses.views.clone(), handler.clone());
+            let read = move || replays::is_repaired_by_another(&views, replay, &receiver);
+            if !is_allowed || self.0.queries.own_read(read).await?? {
+                return Err(Refusal::NotFoldable { replay, handler: handler.clone() });
+            }
+        }
+        match computed.examination.cascade_bound.filter(|_| !choices.fold_again.is_empty()) {
+            Some(bound) => Err(Refusal::PlanNotWhole { replay, what: bound.what, at: bound.at }),
+            None => Ok(()),
+        }
     }
 
     /// Deliveries that an earlier version has handled since the what-if looked are of keys that its plan may not have: the whole of it is not
@@ -302,18 +321,6 @@ fn check_keys(replay: Position, choices: &Choices, computed: &Computed) -> Resul
         None => computed.plans.is_empty() || computed.plans.values().any(may),
     };
     if is_any { Ok(()) } else { Err(Refusal::NoKeyCanBeRepaired(replay)) }
-}
-
-/// Only receivers that have a plan can be folded again, and only if all of it was examined.
-fn check_fold(replay: Position, choices: &Choices, computed: &Computed) -> Result<(), Refusal> {
-    let receivers = receivers_of(computed);
-    if let Some(handler) = choices.fold_again.iter().find(|handler| !receivers.contains(handler)) {
-        return Err(Refusal::NotFoldable { replay, handler: handler.clone() });
-    }
-    match computed.examination.cascade_bound.filter(|_| !choices.fold_again.is_empty()) {
-        Some(bound) => Err(Refusal::PlanNotWhole { replay, what: bound.what, at: bound.at }),
-        None => Ok(()),
-    }
 }
 
 /// Whether it is being applied, or waits for that.

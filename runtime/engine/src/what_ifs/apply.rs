@@ -1,6 +1,7 @@
 //! Applies a replay, key by key: each is held, looked at again, and repaired by one record. What came since the what-if is part of it.
 
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, BTreeSet, VecDeque},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, atomic::AtomicU64},
@@ -16,7 +17,7 @@ use super::{
     end::record_end,
     looks::Looks,
     message_of,
-    parts::{HandlerParts, last_repair},
+    parts::{Called, HandlerParts, last_repair},
     receivers,
     repair::Part,
 };
@@ -120,9 +121,9 @@ pub fn apply(shared: &Arc<Shared>, id: PlanId, known: &Known, asked: &Apply) -> 
         let of_receivers = receivers::lanes(&sources(shared, known, false)?, request, &computed.examination)?;
         let stored = (&shared.statuses.views, &shared.keys);
         let parts = HandlerParts::new(stored, (id, request), (computed, &of_receivers), keys)?;
-        let calls_left = Arc::new(AtomicU64::new(request.bounds.calls));
-        Applying { runtime: &runtime, handle: &handle, shared, id, known, request, asked, keys, parts, calls_left }
-            .all()
+        let (calls_left, called) = (Arc::new(AtomicU64::new(request.bounds.calls)), RefCell::default());
+        let (runtime, handle) = (&runtime, &handle);
+        Applying { runtime, handle, shared, id, known, request, asked, keys, parts, calls_left, called }.all()
     };
     let ended = catch_unwind(AssertUnwindSafe(all));
     let ended = ended.unwrap_or_else(|panic| Err(ReplayError::Panicked(message_of(&*panic))));
@@ -144,6 +145,7 @@ pub struct Applying<'a> {
     pub parts: HandlerParts<'a>,
     /// How many more calls it may make, for all keys together.
     calls_left: Arc<AtomicU64>,
+    called: RefCell<Called>,
 }
 
 impl Applying<'_> {
@@ -305,7 +307,7 @@ impl Applying<'_> {
         // What is known of the key is kept for all its tries and records, and for no other key.
         let mut looks = Looks::new(Folding::of_key(self.id.replay, self.request, lane));
         while part < PARTS_MAX {
-            match self.part(lane, &mut looks, (part, true), self.parts.repaired(&lane.0)) {
+            match self.own_part(lane, &mut looks, part) {
                 Ok(Part::Whole) => return Ok(KeyEnd::Repaired),
                 Ok(Part::More) => {
                     (end, tries) = (KeyEnd::Repaired, 0);
@@ -328,6 +330,25 @@ impl Applying<'_> {
             }
         }
         Ok(KeyEnd::Refused(MORE_IS_LEFT.to_owned()))
+    }
+
+    /// One record of a key that is repaired as it was approved.
+    pub fn own_part(&self, lane: &LaneId, looks: &mut Looks, part: u32) -> Result<Part, ReplayError> {
+        let came = {
+            let called = self.called.borrow();
+            let after = self.parts.after(&called, lane, self.id);
+            let parts = after.as_ref().unwrap_or_else(|| self.parts.repaired(&lane.0));
+            self.part(lane, looks, (part, true), parts)?
+        };
+        let needed_call = self.computed()?.plans.get(&lane.1).is_some_and(|plan| plan.needs.is_some());
+        if needed_call
+            && lane.0 == self.request.handler
+            && matches!(came, Part::Whole | Part::More | Part::Nothing)
+            && let Some(examined) = looks.examined_of(lane)
+        {
+            self.called.borrow_mut().repaired(&lane.1, examined, looks.through());
+        }
+        Ok(came)
     }
 
     pub fn sources(&self) -> Result<Sources, ReplayError> {

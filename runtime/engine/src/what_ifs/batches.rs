@@ -45,7 +45,7 @@ impl Applying<'_> {
         let mut looks = Looks::new(Folding::of_all(self.id.replay, self.request, None));
         for round in 0..ROUNDS_MAX {
             for lane in std::mem::take(&mut left).into_keys() {
-                let end = match self.part(&lane, &mut looks, (round, true), self.parts.repaired(&lane.0)) {
+                let end = match self.own_part(&lane, &mut looks, round) {
                     Ok(Part::More) => {
                         begun.insert(lane.clone());
                         left.insert(lane, KeyEnd::Refused(MORE_IS_LEFT.to_owned()));

@@ -45,8 +45,14 @@ impl Applying<'_> {
         let reach = Reach::new(&self.feeds()?);
         let mut left: BTreeSet<HandlerName> = self.asked.choices.fold_again.iter().cloned().collect();
         for level in reach.levels(&left) {
-            for handler in &level {
+            // What one of them emits meanwhile may reach another.
+            let (passes, mut behind) = (level.len().saturating_mul(level.len()), BTreeSet::new());
+            for handler in level.iter().cycle().take(passes) {
+                if behind.contains(handler) {
+                    continue;
+                }
                 let Some(reason) = self.is_behind(handler)? else { continue };
+                behind.insert(handler);
                 let is_refused = |receiver: &HandlerName| receiver == handler || reach.reaches(handler, receiver);
                 let refused: Vec<_> = left.iter().filter(|receiver| is_refused(receiver)).cloned().collect();
                 for receiver in refused {
@@ -74,7 +80,7 @@ impl Applying<'_> {
             let events = emissions.only_fork().into_iter().chain(emissions.only_recorded()).map(|one| &one.event);
             emitted.entry(handler).or_default().extend(events.map(|event| (&event.r#type, &event.source)));
         }
-        let mut feeds = BTreeMap::<_, BTreeSet<_>>::new();
+        let mut feeds = self.unknown_feeds()?;
         for (receiver, (position, deployed)) in in_force(&sources.look, sources.look.log().head())? {
             let manifest = Manifest::from_record(&deployed.manifest)
                 .map_err(|error| ReplayError::Manifest { position, reason: error.to_string() })?;
@@ -87,6 +93,20 @@ impl Applying<'_> {
             }
         }
         Ok(feeds)
+    }
+
+    /// What receivers emit that fail in the fork is not known: it may reach all approved ones that do not. The same of those without a plan.
+    fn unknown_feeds(&self) -> Result<BTreeMap<HandlerName, BTreeSet<HandlerName>>, ReplayError> {
+        let (computed, approved) = (self.computed()?, &self.asked.choices.fold_again);
+        let failing = computed.examination.failing(&self.request.handler);
+        let is_planned = |receiver: &HandlerName| computed.receivers.keys().any(|(planned, _)| planned == receiver);
+        let without = approved.iter().filter(|receiver| !is_planned(receiver));
+        let unknown: BTreeSet<_> = failing.iter().copied().chain(without).collect();
+        let fed = |by: &HandlerName| {
+            let may = approved.iter().filter(|receiver| *receiver != by && !failing.contains(receiver));
+            may.cloned().collect()
+        };
+        Ok(unknown.into_iter().map(|handler| (handler.clone(), fed(handler))).collect())
     }
 
     /// Folds receivers that do not wait for each other.

@@ -22,6 +22,22 @@ pub struct HandlerParts<'a> {
     /// Of an undo: what a fold repairs is known when it is looked at.
     repaired_of_receivers: BTreeMap<HandlerName, Parts<'a>>,
     none: Parts<'a>,
+    /// What the handler's keys have of parts, where one of them needs a call and others write a part of the same: what that one comes to is
+    /// known when it is repaired.
+    contested: Vec<KeyStatuses<'a>>,
+    through: Position,
+}
+
+/// What keys that needed a call have come to, of each as it was looked at last before it was repaired.
+#[derive(Default)]
+pub struct Called(BTreeMap<String, (BTreeMap<String, StatusSides>, Position)>);
+
+impl Called {
+    pub fn repaired(&mut self, key: &str, examined: &Examined, through: Position) {
+        let status = examined.lane.status().iter().chain(examined.lane.moved());
+        let status = status.map(|(subject, sides)| (subject.clone(), sides.clone())).collect();
+        self.0.insert(key.to_owned(), (status, through));
+    }
 }
 
 impl<'a> HandlerParts<'a> {
@@ -31,10 +47,13 @@ impl<'a> HandlerParts<'a> {
         (computed, of_receivers): (&'a Computed, &[(&'a LaneId, &'a Examined)]),
         keys: Option<&BTreeSet<&str>>,
     ) -> Result<Self, ReplayError> {
+        let own = repaired_keys(stored, (id, request), computed, keys)?;
         Ok(Self {
             handler: request.handler.clone(),
             planned: planned_parts(&computed.examination, request),
-            repaired: repaired_parts(stored, (id, request), computed, keys)?,
+            contested: contested(&own, |key| computed.plans.get(key).is_some_and(|plan| plan.needs.is_some())),
+            through: request.through,
+            repaired: Parts::new(own.into_iter(), request.through).repaired_by(id.replay, id.is_undo),
             planned_of_receivers: planned_of_receivers(of_receivers, request.through),
             repaired_of_receivers: match id.is_undo {
                 true => undone_parts(stored, (id, request), of_receivers, keys)?,
@@ -59,6 +78,44 @@ impl<'a> HandlerParts<'a> {
         }
         self.repaired_of_receivers.get(handler).unwrap_or(&self.none)
     }
+
+    /// The same of a key, where another one that writes a part of the same needed a call and was repaired since.
+    pub fn after<'c>(&'c self, called: &'c Called, (handler, key): &LaneId, id: PlanId) -> Option<Parts<'c>> {
+        let is_contested = self.contested.iter().any(|one| one.key == key);
+        if called.0.is_empty() || !is_contested || *handler != self.handler {
+            return None;
+        }
+        let (known, now): (Vec<&KeyStatuses<'c>>, Vec<_>) =
+            self.contested.iter().partition(|one| !called.0.contains_key(one.key));
+        let now: BTreeSet<&str> = now.into_iter().map(|one| one.key).collect();
+        let now = now.into_iter().filter_map(|key| {
+            let (status, through) = called.0.get(key)?;
+            Some(KeyStatuses { key, status, repaired: KeyIsRepaired::Before, through: *through })
+        });
+        let all = known.into_iter().copied().chain(now);
+        Some(Parts::new(all, self.through).repaired_by(id.replay, id.is_undo))
+    }
+}
+
+/// What keys have of the parts that a key writes which needs a call, and others as well, and of all that these write.
+fn contested<'a>(keys: &[KeyStatuses<'a>], needs_call: impl Fn(&str) -> bool) -> Vec<KeyStatuses<'a>> {
+    let mut writers = BTreeMap::<&str, BTreeSet<&str>>::new();
+    for one in keys {
+        for subject in one.status.keys() {
+            writers.entry(subject).or_default().insert(one.key);
+        }
+    }
+    let is_shared = |subject: &&String| writers.get(subject.as_str()).is_some_and(|keys| keys.len() > 1);
+    let calling = keys.iter().filter(|one| needs_call(one.key));
+    let shared: BTreeSet<&str> =
+        calling.flat_map(|one| one.status.keys().filter(is_shared)).map(String::as_str).collect();
+    let of_any = |one: &KeyStatuses<'_>, subjects: &BTreeSet<&str>| {
+        one.status.keys().any(|subject| subjects.contains(subject.as_str()))
+    };
+    let beside: BTreeSet<&str> = keys.iter().filter(|one| of_any(one, &shared)).map(|one| one.key).collect();
+    let theirs = keys.iter().filter(|one| beside.contains(one.key));
+    let subjects: BTreeSet<&str> = theirs.flat_map(|one| one.status.keys()).map(String::as_str).collect();
+    keys.iter().filter(|one| of_any(one, &subjects)).copied().collect()
 }
 
 /// The parts that keys write, where all are repaired that have a plan.
@@ -94,16 +151,27 @@ pub fn planned_of_receivers<'a>(
     parts.collect()
 }
 
-/// The parts that keys write. Those keys are repaired that are approved now (`keys`; `None`: all), were before, or need no repair.
+/// What keys have of parts. Those keys are repaired that are approved now (`keys`; `None`: all), were before, or need no repair.
+fn repaired_keys<'a>(
+    stored: (&Views, &KeyHasher),
+    (id, request): (PlanId, &WhatIf),
+    computed: &'a Computed,
+    keys: Option<&BTreeSet<&str>>,
+) -> Result<Vec<KeyStatuses<'a>>, StorageError> {
+    let examined = computed.examination.own(&request.handler).map(|(key, examined)| (key.as_str(), &**examined));
+    let has_plan = |key: &str| computed.plans.contains_key(key);
+    keys_repaired(stored, (id, &request.handler, request.through), examined, (has_plan, keys))
+}
+
+/// The same as parts, for the simulator.
+#[cfg(feature = "sim")]
 pub fn repaired_parts<'a>(
     stored: (&Views, &KeyHasher),
     (id, request): (PlanId, &WhatIf),
     computed: &'a Computed,
     keys: Option<&BTreeSet<&str>>,
 ) -> Result<Parts<'a>, ReplayError> {
-    let examined = computed.examination.own(&request.handler).map(|(key, examined)| (key.as_str(), &**examined));
-    let has_plan = |key: &str| computed.plans.contains_key(key);
-    let repaired = keys_repaired(stored, (id, &request.handler, request.through), examined, (has_plan, keys))?;
+    let repaired = repaired_keys(stored, (id, request), computed, keys)?;
     Ok(Parts::new(repaired.into_iter(), request.through).repaired_by(id.replay, id.is_undo))
 }
 

@@ -133,7 +133,9 @@ pub fn compensate(repair: &Repair, context: &mut Context) -> Result<(), Failure>
     }
     let [undone, now] = [&repair.emitted_before, &repair.emitted_now].map(Vec::len);
     let whole = if repair.truncated { ", and more" } else { "" };
-    context.set_status("repaired", format!("by {}: {undone} undone, {now} done{whole}", repair.replay));
+    if context.config("quiet").is_none() {
+        context.set_status("repaired", format!("by {}: {undone} undone, {now} done{whole}", repair.replay));
+    }
     Ok(())
 }
 

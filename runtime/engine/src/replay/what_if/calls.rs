@@ -155,14 +155,17 @@ impl ForkCalls {
         Self(Arc::new(Mutex::new(calls)))
     }
 
-    /// With calls of late deliveries.
+    /// With calls of late deliveries, which come before those of replays: what followed from their answers is in the log.
     #[must_use]
     pub fn with_late(self, late: Vec<LateCall>) -> Self {
         let of_late = late.into_iter().map(|LateCall { by, call }| {
             let Stepped { step, request, result, requests, .. } = call;
             RecordedCall { step, request, result, requests, used_as: None, of: Origin::Late(by) }
         });
-        self.calls().recorded.extend(of_late);
+        let mut calls = self.calls();
+        let own = calls.recorded.iter().take_while(|call| call.of == Origin::Delivery).count();
+        calls.recorded.splice(own..own, of_late);
+        drop(calls);
         self
     }
 

@@ -76,6 +76,13 @@ impl Examination {
         self.alone.iter().chain(moved.map(|((_, key), examined)| (key, examined)))
     }
 
+    /// The receivers of a handler's events that fail in the fork: what these would emit is not known.
+    #[must_use]
+    pub fn failing(&self, own: &HandlerName) -> BTreeSet<&HandlerName> {
+        let failing = self.cascade.iter().filter(|(_, examined)| examined.notes.fails().is_some());
+        failing.map(|((handler, _), _)| handler).filter(|handler| *handler != own).collect()
+    }
+
     /// What it takes in memory, about.
     #[must_use]
     pub fn bytes(&self) -> u64 {

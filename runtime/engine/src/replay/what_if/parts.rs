@@ -152,10 +152,14 @@ impl<'a> Parts<'a> {
         // A claim says what a repair has written since the key differs; before that, a repair is a write as any other.
         let counts = |(at, record): (Position, &Record), by: &str| {
             let claim = shared.claims.get(by);
-            let is_before = claim.is_some_and(|one| at < one.sides.since);
+            let is_before = claim.is_some_and(|one| at < if by == own.0 { own.1 } else { one.sides.since });
             let is_behind = claim.is_none_or(|one| at > one.through);
             at <= self.through && (is_before || is_behind && !self.is_repair(record))
         };
+        // A key that needed a call comes to something else than was known of it.
+        if shared.claims.get(own.0).is_some_and(|claim| claim.sides.since != own.1) {
+            return stands.last_write(subject, Position::ZERO, own, counts);
+        }
         let found = match shared.settled.get() {
             Some(known) => known,
             None => {
