@@ -96,18 +96,6 @@ impl Behind {
         first.is_some_and(|first| next.is_none_or(|next| first.behind < *next))
     }
 
-    /// The handler was removed: none of its deliveries is closed any more.
-    pub fn removed(&mut self, handler: &HandlerName) {
-        self.waiting.retain(|(of, _), _| of != handler);
-        self.open.retain(|(of, _), _| of != handler);
-        let open = self
-            .open
-            .iter()
-            .map(|(lane, open)| entry_bytes(lane).saturating_add(open.len().saturating_mul(2 * size_of::<Position>())));
-        let waiting = self.waiting.values().flatten().map(Added::bytes);
-        self.bytes = open.chain(waiting).fold(0, usize::saturating_add);
-    }
-
     /// What it takes in memory, about.
     #[must_use]
     pub fn bytes(&self) -> usize {
@@ -175,9 +163,5 @@ mod tests {
         assert!(behind.add(&h, Ordering::Handler, added(3, "b")).is_none(), "of another key");
         assert_eq!(released(&mut behind, Ordering::Handler, "c", 2, 9), [(3, 9)]);
         assert_eq!(behind.bytes(), 0);
-        behind.opened(&h, key, ("a", Position(3)));
-        assert!(behind.add(&h, key, added(4, "a")).is_none());
-        behind.removed(&h);
-        assert_eq!((behind.bytes(), released(&mut behind, key, "a", 3, 9)), (0, vec![]));
     }
 }

@@ -206,9 +206,10 @@ impl Fork {
 
     /// Whether a delivery may come to something else in the fork.
     fn matters(&self, commit: &Commit) -> bool {
-        commit.handler == self.request.handler
-            || self.substitutes.has(commit.event)
-            || (!self.examined.is_empty() && self.examined.contains_key(&(commit.handler.clone(), commit.key.clone())))
+        let is_examined =
+            || !self.examined.is_empty() && self.examined.contains_key(&(commit.handler.clone(), commit.key.clone()));
+        self.has_handler(&commit.handler)
+            && (commit.handler == self.request.handler || self.substitutes.has(commit.event) || is_examined())
     }
 }
 

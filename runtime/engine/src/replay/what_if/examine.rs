@@ -13,7 +13,7 @@ use weirgate_types::{HandlerName, Interest, Manifest, Position, Record};
 use super::{
     Progress,
     asked::Repairs,
-    deployments::{Deployments, begins_in},
+    deployments::{AllInForce, Deployments, begins_in},
     index::Index,
     notes::Examined,
     outside::{MayCall, Outside},
@@ -140,7 +140,7 @@ impl Sources {
         let begin = self.begin(request)?;
         let mut found = Examination::default();
         let asked = Arc::new(request.clone());
-        let fork = self.fork(Arc::clone(&asked), begin, progress)?;
+        let fork = self.fork(Arc::clone(&asked), (begin, request.through), progress)?;
         let ((alone, settled), bound) = self.run(fork, progress, &mut found.executed)?;
         (found.bound, found.settled) = (bound, settled);
         let alone = found.take(alone, |_| true);
@@ -148,7 +148,8 @@ impl Sources {
         if emits_otherwise && found.bound.is_none() {
             let differing: BTreeSet<LaneId> = alone.keys().chain(&found.settled).cloned().collect();
             let begins_later = begins_in(&self.look, begin.fork, request.through)?;
-            let fork = self.fork(asked, begin, progress)?.cascading(Arc::new(differing)).beside(&alone);
+            let fork =
+                self.fork(asked, (begin, request.through), progress)?.cascading(Arc::new(differing)).beside(&alone);
             let fork = fork.beginning_later(begins_later);
             let ((cascade, _), bound) = self.run(fork, progress, &mut found.executed)?;
             // An undo takes back what was folded, whatever would reach receivers.
@@ -170,16 +171,22 @@ impl Sources {
         Ok(found)
     }
 
+    /// A fork of a range that ends with a position.
     pub(super) fn fork(
         &self,
         request: Arc<WhatIf>,
-        begin: Begin,
+        (begin, through): (Begin, Position),
         progress: &dyn Progress,
     ) -> Result<Fork, ReplayError> {
         let candidate = self.candidate(&request)?;
-        let in_force = self.deployments.in_force(&self.look, begin.fork)?;
+        let mut in_force = AllInForce::new();
+        for (handler, version) in self.deployments.in_force(&self.look, begin.fork)?.iter() {
+            if self.look.removed_before(handler, through.next())? <= begin.fork {
+                in_force.insert(handler.clone(), Arc::clone(version));
+            }
+        }
         let fork = Fork::alone(request, candidate, begin, progress);
-        let fork = fork.beginning((*in_force).clone(), Arc::clone(&self.deployments));
+        let fork = fork.beginning(in_force, Arc::clone(&self.deployments));
         Ok(fork.calling(Arc::clone(&self.outside), self.may_call, self.calls_left.clone()))
     }
 

@@ -68,12 +68,17 @@ impl Folding {
         &self.request.handler
     }
 
-    /// Whether a record is an answer for a delivery that was folded before, which that did not get: those that this replay gets, it gets
-    /// while it folds.
-    fn is_answered_otherwise(&self, record: &Record) -> bool {
-        let Record::ReplayAnswered(answered) = record else { return false };
-        let is_all = matches!(self.of, Folded::All(_));
-        answered.replay != self.replay && (is_all || answered.delivery.handler == *self.handler())
+    /// Whether what was folded before is otherwise with a record that came later: it removes a handler, or is an answer for a delivery, which
+    /// that did not get. Those that this replay gets, it gets while it folds.
+    fn changes_earlier(&self, record: &Record) -> bool {
+        match record {
+            Record::ReplayAnswered(answered) => {
+                let is_all = matches!(self.of, Folded::All(_));
+                answered.replay != self.replay && (is_all || answered.delivery.handler == *self.handler())
+            }
+            Record::Removed(_) => true,
+            _ => false,
+        }
     }
 }
 
@@ -138,7 +143,7 @@ impl Sources {
             return Ok(gone_on);
         }
         let begin = self.begin(&folding.request)?;
-        let (after, mut fork) = (begin.fork, self.fork(Arc::clone(&folding.request), begin, progress)?);
+        let (after, mut fork) = (begin.fork, self.fork(Arc::clone(&folding.request), (begin, through), progress)?);
         if let Folded::All(Some(emitting)) = &folding.of {
             let begins_later = begins_in(&self.look, after, through)?;
             fork = fork.cascading(Arc::clone(emitting)).beginning_later(begins_later);
@@ -160,7 +165,7 @@ impl Sources {
                 || !begins_in(&self.look, *kept_through, through)?))
     }
 
-    /// `None`: another replay has got an answer for one of the deliveries.
+    /// `None`: what was folded before is otherwise with what came later.
     fn go_on(
         &self,
         folding: &Folding,
@@ -171,11 +176,11 @@ impl Sources {
         kept.walk.look_anew(Arc::clone(&self.look), Arc::clone(&self.repairs), through);
         kept.fork.outside = Arc::clone(&self.outside);
         kept.is_whole = false;
-        let is_answered_otherwise = self.take(folding, &mut kept, through, progress)?;
-        Ok((!is_answered_otherwise).then_some(kept))
+        let is_otherwise = self.take(folding, &mut kept, through, progress)?;
+        Ok((!is_otherwise).then_some(kept))
     }
 
-    /// Takes what has come; returns whether another replay has got an answer.
+    /// Takes what has come; returns whether what was folded before is otherwise with that.
     fn take(
         &self,
         folding: &Folding,
@@ -184,11 +189,11 @@ impl Sources {
         progress: &dyn Progress,
     ) -> Result<bool, ReplayError> {
         let range = (fold.through, through);
-        let (mut taken, mut is_answered_otherwise) = (0, false);
+        let (mut taken, mut is_otherwise) = (0, false);
         let look_at = |read: &Result<(Position, Arc<Record>), ReplayError>| {
             let Ok((_, record)) = read else { return };
             taken += 1;
-            is_answered_otherwise |= folding.is_answered_otherwise(record);
+            is_otherwise |= folding.changes_earlier(record);
         };
         let KeptFold { fork, walk, .. } = &mut *fold;
         match &folding.of {
@@ -199,6 +204,6 @@ impl Sources {
             Folded::All(_) => fork.run(walk, self.scan(range.0, range.1).inspect(look_at), progress)?,
         }
         (fold.through, fold.taken) = (through, taken);
-        Ok(is_answered_otherwise)
+        Ok(is_otherwise)
     }
 }

@@ -49,7 +49,7 @@ pub struct Fork {
     pub(super) request: Arc<WhatIf>,
     /// `None`: it is asked what would be without a repair.
     pub(super) candidate: Option<Candidate>,
-    /// The versions in force there.
+    /// The versions in force there, of handlers that are not removed in the range: what a removed handler has done is history.
     pub(super) in_force: AllInForce,
     pub(super) deployments: Arc<Deployments>,
     pub(super) examined: BTreeMap<LaneId, Examined>,
@@ -154,13 +154,21 @@ impl Fork {
         self.cascade.as_ref().is_none_or(|differing| differing.contains(lane)) || self.examined.contains_key(lane)
     }
 
-    /// Takes the versions that are in force where the walk begins.
+    /// Whether the fork has the deliveries of a handler, as it stands there.
+    pub(super) fn has_handler(&self, handler: &HandlerName) -> bool {
+        self.in_force.contains_key(handler)
+    }
+
+    /// Takes the versions that are in force where the walk begins, of handlers that are not removed behind that.
     #[must_use]
     pub fn beginning(self, in_force: AllInForce, deployments: Arc<Deployments>) -> Self {
         Self { in_force, deployments, ..self }
     }
 
-    fn deployed(&mut self, position: Position, deployed: &Deployed) -> Result<(), ReplayError> {
+    fn deployed(&mut self, walk: &Walk, position: Position, deployed: &Deployed) -> Result<(), ReplayError> {
+        if walk.is_removed_behind(&deployed.handler, position)? {
+            return Ok(());
+        }
         let in_force = self.deployments.decoded(position, deployed)?;
         let begins = in_force.begins;
         let is_first = self.in_force.insert(deployed.handler.clone(), in_force).is_none();
@@ -353,18 +361,14 @@ impl Fork {
 
     fn record(&mut self, walk: &Walk, position: Position, record: &Record) -> Result<(), ReplayError> {
         match record {
-            Record::Deployed(deployed) => self.deployed(position, deployed)?,
-            Record::Removed(removed) => {
-                self.in_force.remove(&removed.handler);
-                self.behind.removed(&removed.handler);
-                self.examined.retain(|(handler, _), _| *handler != removed.handler);
-                self.bytes = self.examined.iter().map(|(lane, one)| held_bytes(lane, one)).fold(0, u64::saturating_add);
-            }
+            Record::Deployed(deployed) => self.deployed(walk, position, deployed)?,
             Record::Fired { timer, .. } => self.fired(position, timer)?,
             Record::Released { delivery, key, emitted, .. } => {
                 self.released(position, (delivery, key), emitted)?;
             }
-            Record::Repaired(repaired) => self.repaired(walk, position, repaired)?,
+            Record::Repaired(repaired) if self.has_handler(&repaired.handler) => {
+                self.repaired(walk, position, repaired)?
+            }
             Record::DeliveryDecided(decided) if decided.command.closes() => {
                 self.closed(&decided.delivery, &decided.key, position)?;
             }

@@ -230,6 +230,11 @@ impl Walk {
         })
     }
 
+    /// Whether a handler is removed behind a position, and before the range ends.
+    pub fn is_removed_behind(&self, handler: &HandlerName, position: Position) -> Result<bool, ReplayError> {
+        Ok(self.look.removed_before(handler, self.asked.through().next())? > position)
+    }
+
     /// The position of the present record.
     pub(super) fn at(&self) -> Position {
         self.at.as_ref().map_or(Position::ZERO, |at| at.first)
@@ -289,8 +294,12 @@ impl Walk {
     /// The setting of a timer, as the log has it before the present record: of the last commit that set or cancelled it, unless it has
     /// fired since.
     pub fn timer(&self, lane: &LaneId, name: &str) -> Result<Option<TimerSetting>, ReplayError> {
-        let (handler, key) = lane;
-        let set = self.last_of(lane, &Wrote::Timer(name.to_owned()), self.until(lane), |_, record| {
+        let ((handler, key), until) = (lane, self.until(lane));
+        let removed = self.look.removed_before(handler, until)?;
+        let set = self.last_of(lane, &Wrote::Timer(name.to_owned()), until, |at, record| {
+            if at < removed {
+                return None;
+            }
             if let Record::Fired { timer, .. } = record
                 && (timer.handler == *handler && timer.key == *key && timer.name == name)
             {

@@ -113,7 +113,7 @@ fn a_receiver_that_began_later_with_the_first_event_has_what_was_missing_before(
             let mut world = World::without_reports(old);
             for (id, (key, n)) in numbers.iter().enumerate() {
                 if id == numbers.len() / 2 {
-                    world.begin_reports();
+                    world.begin(REPORTS, "total", reports());
                 }
                 world.accept(id, key, *n);
             }

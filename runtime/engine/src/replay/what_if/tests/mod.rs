@@ -8,6 +8,7 @@ mod functions;
 mod kept;
 mod lived;
 mod owners;
+mod removed;
 mod repairs;
 mod stands;
 mod work;
@@ -23,7 +24,7 @@ use weirgate_types::{Digest, Effects, Event, Position, Record, Repaired, ReplayR
 use super::*;
 use functions::{CANDIDATE, Handler};
 use stands::Now;
-use world::{ALL, Chance, REPORTS, TOTALS, World, event, manifest, name, totals};
+use world::{ALL, Chance, REPORTS, TOTALS, World, event, manifest, name, reports, totals};
 
 fn request() -> WhatIf {
     let candidate = Candidate { module: CANDIDATE, manifest: manifest(TOTALS, "number"), version: None };

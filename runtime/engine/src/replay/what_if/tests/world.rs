@@ -118,7 +118,7 @@ pub fn totals(leaves_out: u64) -> Handler {
 }
 
 /// Keeps the sum of what it is told, and publishes it now and then.
-fn reports() -> Handler {
+pub fn reports() -> Handler {
     Arc::new(|item, state| {
         let n: u64 = String::from_utf8_lossy(&item.event.data).parse().expect("a number");
         let sum = number(state, "sum") + n;
@@ -265,13 +265,13 @@ impl World {
         self.follow([(position, event, 0)].into());
     }
 
-    /// Deploys the handler of reports, which begins with the first event of the log.
-    pub fn begin_reports(&mut self) {
-        self.deploy(REPORTS, "total", reports());
+    /// Deploys a handler, which begins with the first event of the log.
+    pub fn begin(&mut self, handler: &str, r#type: &str, code: Handler) {
+        self.deploy(handler, r#type, code);
         let mut waiting = VecDeque::new();
         for (first, record) in self.log.reader().scan(Position::ZERO).map(|read| read.expect("a record")) {
-            let totals = record.events(first).filter(|(_, event)| event.r#type == "total");
-            waiting.extend(totals.map(|(position, event)| (position, event.clone(), 1)));
+            let taken = record.events(first).filter(|(_, event)| event.r#type == r#type);
+            waiting.extend(taken.map(|(position, event)| (position, event.clone(), 1)));
         }
         self.follow(waiting);
     }
