@@ -99,6 +99,29 @@ async fn a_state_returns_in_the_version_that_it_had_and_is_migrated_again() {
     assert!(reason.contains("not converted back"), "{differs:#}");
 }
 
+/// What a repair has handed over was handled by a version that reads the earlier form of the state alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repair_that_was_compensated_is_no_hindrance_to_migrating_the_state() {
+    let server = Setup::new().start().await;
+    let client = &server.client;
+    let mut announcing = counter("one", 1);
+    announcing["config"]["announces"] = json!("true");
+    let digest = client.deploy(&announcing, weirgate_guests::build("counter")).await["digest"].clone();
+    add(client, "a", "1", 28).await;
+    client.redeploy(&counter("two", 1), &digest).await.ok();
+    let first = repair(client, "counter").await;
+    add(client, "a", "2", 1).await;
+    client.redeploy(&counter("three", 2), &digest).await.ok();
+    repair(client, "counter").await;
+    assert_eq!(text(client, "a").await, "29 in version three");
+    finds_nothing(client, "counter").await;
+    add(client, "a", "3", 1).await;
+    assert_eq!(text(client, "a").await, "30 in version three");
+    undo(client, &first).await;
+    assert_eq!(text(client, "a").await, "30 in version three", "the later repair stands");
+    finds_nothing(client, "counter").await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_repair_that_was_undone_does_not_come_back_with_the_undo_of_a_later_one() {
     let server = Setup::new().start().await;

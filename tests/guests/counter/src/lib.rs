@@ -12,6 +12,13 @@ pub struct Add {
     pub count: u64,
 }
 
+/// Emitted for each count, where the setting `announces` says so.
+#[derive(Debug, Serialize, Deserialize, EventType)]
+#[event("counter.counted")]
+pub struct Counted {
+    pub count: u64,
+}
+
 /// The wake-up of a counter.
 #[derive(Debug, Serialize, Deserialize, EventType)]
 #[event("counter.due")]
@@ -33,7 +40,7 @@ pub struct Counter {
 
 /// # Errors
 /// Correctable: nothing is added. Transient, permanent: as the setting `fails` says.
-#[handler(on_correctable = at_least_as_many, migrate_state = migrate)]
+#[handler(on_correctable = at_least_as_many, on_corrected = note, migrate_state = migrate)]
 pub fn handle(event: Event<Incoming>, context: &mut Context) -> Result<(), Failure> {
     let is_due = matches!(event.data, Incoming::Due(_));
     let added = match event.data {
@@ -59,9 +66,21 @@ pub fn handle(event: Event<Incoming>, context: &mut Context) -> Result<(), Failu
     if let Some(after_ms) = context.config("timer_ms").and_then(|ms| ms.parse().ok()).filter(|_| !is_due) {
         context.start_timer("due", weirgate_sdk::Due::AfterMs(after_ms), &Due {});
     }
+    if context.config("announces").is_some() {
+        context.emit(&Counted { count: counter.count });
+    }
     let version = context.config("version").unwrap_or_default();
     context.set_status("counted", format!("{} in version {version}", counter.count)).data(&counter);
     Ok(())
+}
+
+/// Counts the repairs of the key.
+///
+/// # Errors
+/// The state cannot be read.
+pub fn note(_: &Repair, context: &mut Context) -> Result<(), Failure> {
+    let repairs: u64 = context.state().get("repairs")?.unwrap_or_default();
+    context.state().set("repairs", &(repairs + 1))
 }
 
 /// Adds what has been counted so far; reads the state in the later form.

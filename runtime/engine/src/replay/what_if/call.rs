@@ -139,7 +139,7 @@ impl Fork {
                 self.left_out.insert(&one.lane);
             }
             one.is_dropped = *by == By::Dropped;
-            if *by == By::Candidate {
+            if *by == By::Candidate && self.is_of_the_handlers(one) {
                 one.may_call = MayCall::All;
             }
         }

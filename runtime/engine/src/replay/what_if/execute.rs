@@ -111,8 +111,28 @@ impl Fork {
         let reads_otherwise = |examined: &Examined| examined.lane.reads_otherwise();
         let differs = one.cause.is_some() || self.examined.get(&one.lane).is_some_and(reads_otherwise);
         // What a dead letter would do is asked of the candidate alone.
-        let again = differs && closed == Closed::Completed;
-        Ok(if again { By::Version(version) } else { By::Record })
+        if !differs || closed != Closed::Completed {
+            return Ok(By::Record);
+        }
+        let is_for_the_candidate = self.candidate.is_some()
+            && one.delivery.handler == self.request.handler
+            && !self.is_of_the_handlers(one)
+            && self.is_of_a_later_form(walk, By::Version(version), (one, earlier))?;
+        Ok(if is_for_the_candidate { By::Candidate } else { By::Version(version) })
+    }
+
+    /// Whether the fork's state of a key is in a form that what would handle a delivery does not read: the candidate has migrated it.
+    fn is_of_a_later_form(
+        &self,
+        walk: &mut Walk,
+        by: By,
+        (one, earlier): (&Delivered<'_>, &Earlier),
+    ) -> Result<bool, ReplayError> {
+        let is_later = self.by_executable(walk, by, |walk, executable| {
+            let had = self.state_version(walk, executable, (one, earlier))?;
+            Ok(had.is_some_and(|had| had > executable.state_version))
+        });
+        Ok(is_later? == Some(true))
     }
 
     /// Whether it is a delivery of the handler that is asked about. What the runtime sent is history.
