@@ -58,7 +58,18 @@ impl Asked {
     /// Whether a selection takes all deliveries that it took: where that is not known, it took all.
     pub fn is_taken_whole_by(&self, selection: &Selection) -> bool {
         let all = Selection::default();
-        selection.takes_all_of(self.request.as_ref().map_or(&all, |(_, selection)| selection))
+        selection.takes_all_of(self.selection().unwrap_or(&all))
+    }
+
+    /// The same of all keys, for a selection that begins behind a position.
+    pub fn is_taken_with_all_keys_by(&self, selection: &Selection, behind: Position) -> bool {
+        let all = Selection::default();
+        let took = self.selection().unwrap_or(&all);
+        selection.takes_all_of(took) && selection.names_all_of(took) && behind <= took.after
+    }
+
+    fn selection(&self) -> Option<&Selection> {
+        self.request.as_ref().map(|(_, selection)| selection)
     }
 }
 

@@ -141,25 +141,26 @@ impl Sources {
         let mut found = Examination::default();
         let asked = Arc::new(request.clone());
         let fork = self.fork(Arc::clone(&asked), (begin, request.through), progress)?;
-        let ((alone, settled), bound) = self.run(fork, progress, &mut found.executed)?;
+        let (Walked { examined, settled, has_folds }, bound) = self.run(fork, progress, &mut found.executed)?;
         (found.bound, found.settled) = (bound, settled);
-        let alone = found.take(alone, |_| true);
-        let emits_otherwise = alone.values().any(|examined| !examined.lane.emissions().is_empty());
-        if emits_otherwise && found.bound.is_none() {
+        let alone = found.take(examined, |_| true);
+        // What was folded for events that keys did not emit any more may be wrong now, though they emit all that the log has.
+        let reaches_receivers = has_folds || alone.values().any(|examined| !examined.lane.emissions().is_empty());
+        if reaches_receivers && found.bound.is_none() {
             let differing: BTreeSet<LaneId> = alone.keys().chain(&found.settled).cloned().collect();
             let begins_later = begins_in(&self.look, begin.fork, request.through)?;
             let fork =
                 self.fork(asked, (begin, request.through), progress)?.cascading(Arc::new(differing)).beside(&alone);
             let fork = fork.beginning_later(begins_later);
-            let ((cascade, _), bound) = self.run(fork, progress, &mut found.executed)?;
+            let (Walked { examined, .. }, bound) = self.run(fork, progress, &mut found.executed)?;
             // An undo takes back what was folded, whatever would reach receivers.
             let is_folded_again =
                 |handler: &HandlerName| matches!(request.runs, Runs::Candidate(_)) && *handler != request.handler;
-            let cascade = found.take(cascade, is_folded_again);
+            let cascade = found.take(examined, is_folded_again);
             (found.cascade, found.cascade_bound) = (cascade, bound);
         } else {
             found.cascade = alone.clone();
-            found.cascade_bound = found.bound.filter(|_| emits_otherwise);
+            found.cascade_bound = found.bound.filter(|_| reaches_receivers);
         }
         found.index = Index::of(found.cascade.iter().map(|(lane, examined)| (lane, &**examined)));
         for (lane, examined) in alone {

@@ -173,6 +173,17 @@ impl Fails {
 }
 
 impl Fails {
+    /// A receiver that was folded again for several keys of the handler, of which the fork leaves some as they are.
+    #[must_use]
+    pub fn repaired_with_others(repaired: &Repaired) -> Self {
+        let Repaired { replay, from, .. } = repaired;
+        let reason = format!(
+            "the replay {replay} has folded the key again for keys that this selection leaves out; ask again with that replay's selection, \
+             or undo it"
+        );
+        Self { event: *from, reason, needs: None, is_open: false }
+    }
+
     /// A receiver that another handler's replay has repaired, or its own.
     #[must_use]
     pub fn repaired_otherwise(repaired: &Repaired) -> Self {

@@ -5,9 +5,11 @@ use std::{
     hash::{BuildHasher, RandomState},
 };
 
-use weirgate_types::{Effects, Event, KeyRepaired, Position, Repaired};
+use weirgate_types::{Effects, Event, KeyRepaired, LoggedEvent, Position, Repaired};
 
 use super::{
+    asked::Asked,
+    deployments::InForce,
     lane::Both,
     notes::{Examined, Fails},
     request::Runs,
@@ -66,6 +68,21 @@ impl Settled {
     }
 }
 
+/// Replays of the handler of which some keys' repairs stand in the fork.
+#[derive(Default)]
+pub struct Standing {
+    replays: BTreeSet<Position>,
+    /// The receivers of events that these repairs have handed over: for them, the log has these events, and no longer has them.
+    receivers: Lanes,
+}
+
+impl Standing {
+    /// What it takes in memory, about.
+    pub fn bytes(&self) -> usize {
+        self.receivers.bytes().saturating_add(self.replays.len().saturating_mul(2 * size_of::<Position>()))
+    }
+}
+
 /// What of an earlier repair is in the fork.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Has {
@@ -111,9 +128,42 @@ impl Fork {
                 self.selected.has(lane) && self.may_differ(lane) && !is_standing_fold
             }
             // A receiver that was folded again because of this handler's keys: in the fork, receivers have the right events from the
-            // beginning; and what was undone leaves nothing. Where no other event has reached it, all stands.
-            false => self.reached.has(lane) && (asked.is_of(&self.request.handler) || is_undone()?),
+            // beginning; and what was undone leaves nothing. Where some of these keys stand as they were repaired, and no other event has
+            // reached it, all stands.
+            false => {
+                self.takes_fold_back(&asked, repaired.replay)
+                    || self.reached.has(lane) && (asked.is_of(&self.request.handler) || is_undone()?)
+            }
         }))
+    }
+
+    /// Whether the fork has all keys right for which a replay has folded receivers again.
+    fn takes_fold_back(&self, asked: &Asked, replay: Position) -> bool {
+        self.cascade.is_some()
+            && asked.is_of(&self.request.handler)
+            && !self.standing.replays.contains(&replay)
+            && asked.is_taken_with_all_keys_by(&self.request.selection, self.begin.selection)
+    }
+
+    /// Notes repairs of the handler's keys that are in the fork, and receivers that were folded again because of them.
+    fn note_standing(&mut self, walk: &Walk, repaired: &Repaired, lane: &LaneId, has: Has) -> Result<(), ReplayError> {
+        if repaired.is_undo || walk.is_undone(repaired.replay, lane)? {
+            return Ok(());
+        }
+        let is_own = lane.0 == self.request.handler;
+        self.has_folds |= !is_own && walk.asked(repaired.replay)?.is_of(&self.request.handler);
+        if !is_own || has != Has::All || self.cascade.is_none() {
+            return Ok(());
+        }
+        self.standing.replays.insert(repaired.replay);
+        let handed_over = handed_over(repaired).map(|handed_over| handed_over.emitted_before).unwrap_or_default();
+        for LoggedEvent { event, .. } in handed_over {
+            let takes = |in_force: &InForce| in_force.interest.matches(&event.r#type, &event.source);
+            for (handler, _) in self.in_force.iter().filter(|(_, in_force)| takes(in_force)) {
+                self.standing.receivers.insert(&(handler.clone(), event.key().to_owned()));
+            }
+        }
+        Ok(())
     }
 
     /// Whether the selection takes all deliveries that an earlier repair has taken.
@@ -130,6 +180,9 @@ impl Fork {
         let lane = (repaired.handler.clone(), repaired.key.clone());
         let has = self.has(walk, repaired, &lane)?;
         let is_without = has == Has::Nothing;
+        if matches!(self.request.runs, Runs::Candidate(_)) {
+            self.note_standing(walk, repaired, &lane, has)?;
+        }
         let mut examined = self.open_lane(&lane);
         self.note_folded(walk, repaired, &lane, &mut examined)?;
         let events;
@@ -242,7 +295,14 @@ impl Fork {
                 let answered = walk.answers_of(replay, lane)?.into_iter();
                 examined.notes.unmade(answered.map(|(by, call)| (by, call.into())));
             }
-            Runs::Candidate(_) if lane.0 != self.request.handler || is_undone => {}
+            Runs::Candidate(_) if is_undone => {}
+            // Events that other keys no longer emit are there again for it.
+            Runs::Candidate(_) if lane.0 != self.request.handler => {
+                let takes_other_keys = !repaired.is_undo && self.standing.receivers.has(lane);
+                if takes_other_keys && walk.asked(repaired.replay)?.is_of(&self.request.handler) {
+                    examined.notes.repairs_left_out.insert(repaired.replay, Fails::repaired_with_others(repaired));
+                }
+            }
             Runs::Candidate(_) if repaired.is_undo => {
                 examined.notes.repairs_left_out.remove(&repaired.replay);
             }

@@ -153,6 +153,12 @@ impl Selection {
             && (read_state.is_none() || *read_state == other.read_state)
     }
 
+    /// Whether it leaves all keys in that another one leaves in.
+    #[must_use]
+    pub fn names_all_of(&self, other: &Self) -> bool {
+        self.keys.is_empty() || !other.keys.is_empty() && other.keys.iter().all(|key| self.names(key))
+    }
+
     /// Whether it leaves a key in.
     #[must_use]
     pub fn names(&self, key: &str) -> bool {

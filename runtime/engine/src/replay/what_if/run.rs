@@ -27,7 +27,7 @@ use super::{
     notes::Examined,
     outcome::note,
     outside::{MayCall, NoOutside, Outside},
-    repaired::{Lanes, Settled},
+    repaired::{Lanes, Settled, Standing},
     request::{Closed, WhatIf},
     substitutes::{Substitute, Substitutes},
     walk::Walk,
@@ -41,8 +41,16 @@ pub(super) static NOTHING: Effects =
 /// A handler and key.
 pub type LaneId = (HandlerName, String);
 
-/// What differs, by handler and key, and the keys of the handler that earlier replays have repaired.
-pub type Walked = (BTreeMap<LaneId, Examined>, BTreeSet<LaneId>);
+/// What a walk through the range has found.
+#[derive(Debug, Default)]
+pub struct Walked {
+    /// What differs.
+    pub examined: BTreeMap<LaneId, Examined>,
+    /// Keys of the handler that earlier replays have repaired.
+    pub settled: BTreeSet<LaneId>,
+    /// Whether an earlier replay of the handler has folded receivers again.
+    pub has_folds: bool,
+}
 
 /// A log and the fork beside it, at one position.
 pub struct Fork {
@@ -81,6 +89,9 @@ pub struct Fork {
     pub(super) left_out: Lanes,
     /// Keys of the handler that were repaired before.
     pub(super) settled: Settled,
+    pub(super) standing: Standing,
+    /// Whether an earlier replay of the handler has folded receivers again.
+    pub(super) has_folds: bool,
 }
 
 pub struct Candidate {
@@ -119,6 +130,8 @@ impl Fork {
             selected: Lanes::default(),
             left_out: Lanes::default(),
             settled: Settled::default(),
+            standing: Standing::default(),
+            has_folds: false,
         }
     }
 
@@ -179,9 +192,8 @@ impl Fork {
         Ok(())
     }
 
-    /// What differs, by handler and key, and keys of the handler that earlier replays have repaired.
     pub fn into_found(self) -> Walked {
-        (self.examined, self.settled.into_lanes())
+        Walked { examined: self.examined, settled: self.settled.into_lanes(), has_folds: self.has_folds }
     }
 
     /// Takes what a delivery came to on both sides. `ran` is `None` where the fork does not execute it.
@@ -278,6 +290,7 @@ impl Fork {
             self.for_later.bytes(),
             self.behind.bytes(),
             self.settled.bytes(),
+            self.standing.bytes(),
             self.reached.bytes(),
             self.selected.bytes(),
             self.left_out.bytes(),

@@ -18,7 +18,12 @@ use weirgate_types::{
 };
 
 use super::{
-    super::{examine::Begin, run::Fork, walk::Walk, *},
+    super::{
+        examine::Begin,
+        run::{Fork, Walked},
+        walk::Walk,
+        *,
+    },
     functions::{Functions, Handler, KeyState, executable},
     request,
 };
@@ -408,7 +413,7 @@ impl World {
 
     /// Keys that earlier replays have repaired as the candidate would have it.
     pub fn settled(&self, candidate: &Handler) -> BTreeSet<LaneId> {
-        self.find(&request(), candidate, None).1
+        self.find(&request(), candidate, None).settled
     }
 
     pub fn examine_as(
@@ -417,15 +422,10 @@ impl World {
         candidate: &Handler,
         cascade: Option<&BTreeSet<LaneId>>,
     ) -> BTreeMap<LaneId, Examined> {
-        self.find(request, candidate, cascade).0
+        self.find(request, candidate, cascade).examined
     }
 
-    fn find(
-        &self,
-        request: &WhatIf,
-        candidate: &Handler,
-        cascade: Option<&BTreeSet<LaneId>>,
-    ) -> (BTreeMap<LaneId, Examined>, BTreeSet<LaneId>) {
+    fn find(&self, request: &WhatIf, candidate: &Handler, cascade: Option<&BTreeSet<LaneId>>) -> Walked {
         let Sources { look, modules, repairs, .. } = self.sources(None);
         let mut walk = Walk::new(look, modules, repairs, ALL);
         let candidate = match &request.runs {
