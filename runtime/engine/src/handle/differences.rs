@@ -8,7 +8,7 @@ use weirgate_types::{Digest, HandlerName};
 use super::{Handle, blocking};
 use crate::{
     Refusal,
-    replay::{Examined, KeyPlan, LaneId},
+    replay::{Bound as Limit, Examined, KeyPlan, LaneId},
     what_ifs::{Computed, PlanId},
 };
 
@@ -34,6 +34,9 @@ pub struct DifferencePage {
     pub differences: Vec<(LaneId, Arc<Examined>)>,
     /// Where the next page begins; `None` on the last page.
     pub next: Option<LaneId>,
+    /// What was not examined, and what was not at the receivers of changed events.
+    pub bound: Option<Limit>,
+    pub receivers_bound: Option<Limit>,
 }
 
 /// A plan, to be read.
@@ -113,7 +116,8 @@ impl Handle {
         let differences: Vec<_> =
             found.by_ref().take(limit).map(|(lane, one)| (lane.clone(), Arc::clone(one))).collect();
         let next = found.next().and_then(|_| differences.last().map(|(lane, _)| lane.clone()));
-        Ok(DifferencePage { differences, next })
+        let (bound, receivers_bound) = (computed.examination.bound, computed.examination.cascade_bound);
+        Ok(DifferencePage { differences, next, bound, receivers_bound })
     }
 
     /// What differs for a key at all handlers, and the plan for it. At most `values_max` values of the state are read for each.

@@ -158,6 +158,11 @@ impl Sources {
                 |handler: &HandlerName| matches!(request.runs, Runs::Candidate(_)) && *handler != request.handler;
             let cascade = found.take(examined, is_folded_again);
             (found.cascade, found.cascade_bound) = (cascade, bound);
+            if bound.is_some() {
+                // What is known of the handler's keys without that.
+                let own = alone.iter().filter(|((handler, _), _)| *handler == request.handler);
+                found.cascade.extend(own.map(|(lane, examined)| (lane.clone(), Arc::clone(examined))));
+            }
         } else {
             found.cascade = alone.clone();
             found.cascade_bound = found.bound.filter(|_| reaches_receivers);

@@ -16,6 +16,7 @@ use super::{
         query::{Named, Query, limit},
     },
     ReplayId,
+    item::NotExamined,
     parts::StatusShown,
 };
 use crate::{Problem, app::App};
@@ -45,6 +46,12 @@ pub struct DifferenceList {
     /// The value of `after` for the next page; absent at the end. A page may be shorter than `limit`.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
+    /// What was left out; absent if all was examined.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_examined: Option<NotExamined>,
+    /// What was left out at the receivers of events alone: the handler's own keys are all here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receivers_not_examined: Option<NotExamined>,
 }
 
 /// A handler and key that come to something else.
@@ -136,7 +143,12 @@ pub async fn list(
             true => differences.last().map(LaneDifferenceItem::lane).transpose()?,
             false => page.next,
         };
-        Ok(DifferenceList { differences, next: next.map(|(handler, key)| format!("{handler}/{key}")) })
+        Ok(DifferenceList {
+            differences,
+            next: next.map(|(handler, key)| format!("{handler}/{key}")),
+            not_examined: page.bound.map(NotExamined::of),
+            receivers_not_examined: page.receivers_bound.map(NotExamined::of),
+        })
     })
     .await
 }

@@ -180,6 +180,12 @@ pub struct NotExamined {
     after: u64,
 }
 
+impl NotExamined {
+    pub fn of(Bound { what, at }: Bound) -> Self {
+        Self { limit: what, after: at.0 }
+    }
+}
+
 #[derive(Serialize, ToSchema)]
 pub struct Application {
     running: bool,
@@ -321,7 +327,6 @@ impl Progress {
 impl Found {
     fn of(computed: &Computed) -> Self {
         let summary = computed.summary;
-        let not_examined = |Bound { what, at }: Bound| NotExamined { limit: what, after: at.0 };
         Self {
             executed: computed.examination.executed,
             keys: summary.keys,
@@ -338,8 +343,8 @@ impl Found {
             stays: summary.stays,
             unanswered_calls: summary.unanswered_calls,
             keys_needing_calls: summary.keys_needing_calls,
-            not_examined: computed.examination.bound.map(not_examined),
-            receivers_not_examined: computed.examination.cascade_bound.map(not_examined),
+            not_examined: computed.examination.bound.map(NotExamined::of),
+            receivers_not_examined: computed.examination.cascade_bound.map(NotExamined::of),
         }
     }
 }

@@ -93,7 +93,7 @@ fn not_examined(found: &Node) -> Vec<String> {
         let (limit, after) = (word(part, "limit"), number(part, "after"));
         Some(format!("the limit {limit} was reached: events after {after} were not examined{of}"))
     };
-    let receivers = " at the receivers of changed events, which does not matter for the plan";
+    let receivers = " at the receivers of changed events; the plan has all that was found of the handler's own keys";
     let keys = number(found, "keys_not_examined");
     let of_hosts = (keys > 0).then(|| {
         format!("keys that were not examined, because the breaker of a called host was open: {keys}; ask again when it is closed")

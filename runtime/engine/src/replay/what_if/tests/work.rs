@@ -142,4 +142,6 @@ fn both_passes_share_one_limit_of_memory() {
     let found = examine(cascade + alone / 2);
     assert_eq!((found.bound, found.cascade_bound.map(|bound| bound.what)), (None, Some("bytes")));
     assert!(!found.alone.is_empty(), "the plan is whole");
+    let listed = |key: &String| found.cascade.get(&(name(TOTALS), key.clone()));
+    assert!(found.alone.iter().all(|(key, examined)| listed(key) == Some(examined)), "and so is the list of its keys");
 }
