@@ -1,6 +1,6 @@
 //! Events of the fork that the log does not hold, or that no delivery was opened for: they wait for their deliveries, in order.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use weirgate_types::{Commit, DeliveryId, Event, HandlerName, Ordering, Position, Record};
 
@@ -147,21 +147,40 @@ impl Fork {
     }
 
     /// A delivery of the log is closed: events that wait behind it are delivered.
-    pub(super) fn closed(&mut self, delivery: &DeliveryId, key: &str, at: Position) -> Result<(), ReplayError> {
+    pub(super) fn closed(
+        &mut self,
+        delivery: &DeliveryId,
+        key: &str,
+        at: Position,
+        stays_open: impl Fn(Position) -> bool,
+    ) -> Result<(), ReplayError> {
         let Some(in_force) = self.in_force.get(&delivery.handler) else { return Ok(()) };
         let ordering = self.ordering(&delivery.handler, in_force);
-        let released = self.behind.closed(&delivery.handler, ordering, (key, delivery.position, at));
+        let released = self.behind.closed(&delivery.handler, ordering, (key, delivery.position, at), stays_open);
         released.into_iter().try_for_each(|added| self.add(added))
     }
 
-    /// Whether events wait behind a delivery that a commit closes, and come before a later one.
+    /// Whether events wait behind a delivery of a call, and come before a later one: one that it closes, or, where it closes a later one of those
+    /// that are ordered, one that it leaves open.
     pub(super) fn is_awaited<'c>(&self, commit: &Commit, mut later: impl Iterator<Item = &'c Commit>) -> bool {
-        let Some(in_force) = self.in_force.get(&commit.handler).filter(|_| closed(commit).is_some()) else {
-            return false;
-        };
-        let ordering = self.ordering(&commit.handler, in_force);
+        let Some(in_force) = self.in_force.get(&commit.handler) else { return false };
+        let (ordering, is_closed) = (self.ordering(&commit.handler, in_force), closed(commit).is_some());
+        let is_ordered = |later: &Commit| ordering == Ordering::Handler || later.key == commit.key;
         self.behind.is_awaited(&commit.handler, ordering, (&commit.key, commit.event))
-            && later.any(|later| ordering == Ordering::Handler || later.key == commit.key)
+            && later.any(|later| is_ordered(later) && (is_closed || closed(later).is_some()))
+    }
+
+    /// A call closes a delivery behind another one, which it may leave open: events that come between them are delivered.
+    pub(super) fn passed(
+        &mut self,
+        last: &Commit,
+        at: Position,
+        keys_open: &BTreeSet<&str>,
+    ) -> Result<(), ReplayError> {
+        let Some(in_force) = self.in_force.get(&last.handler) else { return Ok(()) };
+        let ordering = self.ordering(&last.handler, in_force);
+        let released = self.behind.passed(&last.handler, ordering, (&last.key, last.event, at), keys_open);
+        released.into_iter().try_for_each(|added| self.add(added))
     }
 
     /// Events that the candidate takes, and the version in force did not.

@@ -53,12 +53,14 @@ impl Behind {
         None
     }
 
-    /// A delivery is closed by the record `at`, and with it all before it, which it would have waited for. The events that waited for these.
+    /// A delivery is closed by the record `at`, and with it all before it that are not said to stay open: it would have waited for them. The events
+    /// that waited for these.
     pub fn closed(
         &mut self,
         handler: &HandlerName,
         ordering: Ordering,
         (key, event, at): (&str, Position, Position),
+        stays_open: impl Fn(Position) -> bool,
     ) -> Vec<Added> {
         // Called for each commit; what waits, waits for something open.
         if self.open.is_empty() {
@@ -67,20 +69,43 @@ impl Behind {
         let Some(lane) = lane(handler, ordering, key) else { return Vec::new() };
         let Some(open) = self.open.get_mut(&lane) else { return Vec::new() };
         let left = open.split_off(&event.next());
-        self.bytes = self.bytes.saturating_sub(open.len().saturating_mul(2 * size_of::<Position>()));
-        *open = left;
+        let before = open.len();
+        open.retain(|position| stays_open(*position));
+        let closed = before.saturating_sub(open.len());
+        self.bytes = self.bytes.saturating_sub(closed.saturating_mul(2 * size_of::<Position>()));
+        open.extend(left);
         let first = open.first().copied();
         if open.is_empty() {
             self.open.remove(&lane);
             self.bytes = self.bytes.saturating_sub(entry_bytes(&lane));
         }
-        let Some(mut waiting) = self.waiting.remove(&lane) else { return Vec::new() };
-        let left = waiting.split_off(waiting.partition_point(|added| first.is_none_or(|first| added.behind < first)));
+        self.release(lane, at, |added| first.is_none_or(|first| added.behind < first))
+    }
+
+    /// A delivery stays open, and one after it is handled: the events that come between them, but for those of keys that wait for an open one.
+    pub fn passed(
+        &mut self,
+        handler: &HandlerName,
+        ordering: Ordering,
+        (key, event, at): (&str, Position, Position),
+        keys_open: &BTreeSet<&str>,
+    ) -> Vec<Added> {
+        let Some(lane) = lane(handler, ordering, key) else { return Vec::new() };
+        let next = self.open.get(&lane).and_then(|open| open.range(event.next()..).next().copied());
+        let is_between = |added: &Added| next.is_none_or(|next| added.behind < next);
+        let released = self.release(lane, at, |added| is_between(added) && !keys_open.contains(added.event.key()));
+        // What is open before them is no hindrance any more.
+        released.into_iter().map(|added| Added { behind: Position::ZERO, ..added }).collect()
+    }
+
+    fn release(&mut self, lane: LaneId, at: Position, is_released: impl Fn(&Added) -> bool) -> Vec<Added> {
+        let Some(waiting) = self.waiting.remove(&lane) else { return Vec::new() };
+        let (released, left): (Vec<_>, Vec<_>) = waiting.into_iter().partition(is_released);
         if !left.is_empty() {
             self.waiting.insert(lane, left);
         }
-        self.bytes = waiting.iter().map(Added::bytes).fold(self.bytes, usize::saturating_sub);
-        waiting.into_iter().map(|added| Added { at, ..added }).collect()
+        self.bytes = released.iter().map(Added::bytes).fold(self.bytes, usize::saturating_sub);
+        released.into_iter().map(|added| Added { at, ..added }).collect()
     }
 
     /// Whether events wait for a delivery, and for none after it.
@@ -133,7 +158,7 @@ mod tests {
     }
 
     fn released(behind: &mut Behind, ordering: Ordering, key: &str, event: u64, at: u64) -> Vec<(u64, u64)> {
-        let released = behind.closed(&handler("h"), ordering, (key, Position(event), Position(at)));
+        let released = behind.closed(&handler("h"), ordering, (key, Position(event), Position(at)), |_| false);
         released.into_iter().map(|added| (added.of.0, added.at.0)).collect()
     }
 

@@ -42,10 +42,12 @@ impl Fork {
         let matters = |(index, commit): (usize, &&Commit)| {
             self.matters(commit) || is_several && self.is_awaited(commit, behind(index))
         };
+        let left_open = all.iter().filter(|commit| closed(commit).is_none()).map(|commit| commit.event);
+        let left_open: BTreeSet<Position> = left_open.collect();
         if !all.iter().enumerate().any(matters) {
             for (commit, at) in commits.iter().zip(call).filter_map(|(commit, ended)| commit.zip(ended.commit)) {
                 if closed(commit).is_some() {
-                    self.closed(&commit.delivery(), &commit.key, at)?;
+                    self.closed(&commit.delivery(), &commit.key, at, |other| left_open.contains(&other))?;
                 }
                 walk.committed(commit);
             }
@@ -62,12 +64,18 @@ impl Fork {
             let first_emitted = walk.first_emitted(at, commit)?;
             delivered.push(self.delivered(event, &ended.begun, commit, (at, first_emitted))?);
         }
-        let (mut rest, mut earlier) = (delivered.as_mut_slice(), Earlier::default());
+        let (mut rest, mut earlier, mut keys_open) = (delivered.as_mut_slice(), Earlier::default(), BTreeSet::new());
         while !rest.is_empty() {
             let by = self.part(walk, rest, &earlier)?;
             let (part, later) = rest.split_at_mut(by.len());
             let next = later.first().map(|next| next.delivery.clone());
-            self.fold_part(walk, part, &by, &mut earlier, next.is_some())?;
+            keys_open
+                .extend(part.iter().filter(|one| one.closed().is_none()).filter_map(|one| Some(&*one.commit?.key)));
+            let passed = self.passed_by(part.last(), later);
+            self.fold_part(walk, part, &by, (&mut earlier, &left_open), next.is_some())?;
+            if let Some((last, at)) = passed {
+                self.passed(last, at, &keys_open)?;
+            }
             if let Some(next) = next {
                 earlier.before(next);
                 self.deliver_added(walk, &earlier, progress)?;
@@ -76,6 +84,14 @@ impl Fork {
         }
         commits.iter().flatten().for_each(|commit| walk.committed(commit));
         Ok(())
+    }
+
+    /// The last delivery of a part, where events that wait for it come before later ones.
+    fn passed_by<'c>(&self, last: Option<&Delivered<'c>>, later: &[Delivered<'_>]) -> Option<(&'c Commit, Position)> {
+        let last = last?;
+        let commit = last.commit?;
+        let is_awaited = self.is_awaited(commit, later.iter().filter_map(|later| later.commit));
+        is_awaited.then_some((commit, last.at))
     }
 
     /// Who handles the first deliveries of a call: as many as are taken together. An event of the fork that waits for one of them comes before
@@ -125,7 +141,7 @@ impl Fork {
         walk: &mut Walk,
         part: &mut [Delivered<'_>],
         by: &[By],
-        earlier: &mut Earlier,
+        (earlier, left_open): (&mut Earlier, &BTreeSet<Position>),
         is_more: bool,
     ) -> Result<(), ReplayError> {
         for (one, by) in part.iter_mut().zip(by) {
@@ -151,7 +167,7 @@ impl Fork {
             };
             let is_open = one.closed().is_none();
             if !is_open {
-                self.closed(&one.delivery, &one.lane.1, one.at)?;
+                self.closed(&one.delivery, &one.lane.1, one.at, |other| left_open.contains(&other))?;
             }
             if !is_open && (ran.is_some() || one.is_dropped || self.examined.contains_key(&one.lane)) {
                 self.take(walk, one, ran, earlier)?;

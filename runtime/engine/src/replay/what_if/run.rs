@@ -383,7 +383,8 @@ impl Fork {
                 self.repaired(walk, position, repaired)?
             }
             Record::DeliveryDecided(decided) if decided.command.closes() => {
-                self.closed(&decided.delivery, &decided.key, position)?;
+                let is_other = |other| other != decided.delivery.position;
+                self.closed(&decided.delivery, &decided.key, position, is_other)?;
             }
             _ => {}
         }

@@ -26,15 +26,28 @@ fn taking(types: &str, is_batch: bool) -> String {
     format!(r#"{{"name":"{TOTALS}","subscriptions":[{{"types":[{types}]}}]{batch}}}"#)
 }
 
+/// The deliveries of all keys have one order.
+fn in_line(manifest: &str) -> String {
+    manifest.replacen('{', r#"{"ordering":"handler","#, 1)
+}
+
 fn asking(types: &str, is_batch: bool, selection: Selection) -> WhatIf {
-    let candidate = Candidate { module: CANDIDATE, manifest: taking(types, is_batch), version: None };
+    asking_as(taking(types, is_batch), selection)
+}
+
+fn asking_as(manifest: String, selection: Selection) -> WhatIf {
+    let candidate = Candidate { module: CANDIDATE, manifest, version: None };
     WhatIf { runs: Runs::Candidate(candidate), selection, ..request() }
 }
 
 /// A world whose handler takes these types in batches.
 fn world(types: &str, code: &Handler) -> World {
+    world_of(taking(types, true), code)
+}
+
+fn world_of(manifest: String, code: &Handler) -> World {
     let mut world = World::without_reports(Arc::clone(code));
-    let position = deploy(&mut world, TOTALS, taking(types, true));
+    let position = deploy(&mut world, TOTALS, manifest);
     world.versions.insert(name(TOTALS), (position, Arc::clone(code)));
     world
 }
@@ -163,9 +176,10 @@ fn an_event_that_only_the_candidate_takes_comes_between_the_deliveries_of_a_batc
         let mut chance = Chance(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
         let events = events(&mut chance);
         let (old, new) = (listing("a"), listing("b"));
-        let mut lived = world(r#""number""#, &old);
+        let order = |manifest: String| if seed % 4 < 2 { manifest } else { in_line(&manifest) };
+        let mut lived = world_of(order(taking(r#""number""#, true)), &old);
         accept(&mut lived, &["number"], &events, &mut chance);
-        let request = asking(r#""number","other""#, seed % 2 == 0, Selection::default());
+        let request = asking_as(order(taking(r#""number","other""#, seed % 2 == 0)), Selection::default());
         let examined = lived.examine_as(&request, &new, None);
         let wanted = lists(&events, |_| Some(Arc::clone(&new)));
         assert_eq!(with_differences(&lived, &examined), wanted, "seed {seed}: {events:?}");
