@@ -280,6 +280,11 @@ async fn a_timer_that_comes_due_before_the_application_does_not_fire() {
     client.drained(PATIENCE).await;
     let status = client.status("sku/1").await;
     assert_eq!(status["parts"]["prices"]["state"], "priced", "{status:#}");
+    let done = ended(client, id_of(&asked)).await;
+    assert_eq!(
+        done["application"]["past_timers"], 1,
+        "what was approved as pending is not left out in silence: {done:#}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -205,9 +205,9 @@ impl Engine {
         let repairing = Repairing { id: *id, request, choices, audit, parts: &parts };
         let looked = Looked { lane, through: fold.through(), examined, part, at_ms: hold.at_ms() };
         Ok(match repairing.record(&sources, &looked, &in_force)? {
-            Made::Record { repaired, is_all } => KeyRepair::Record { repaired, is_all },
+            Made::Record { repaired, is_all, .. } => KeyRepair::Record { repaired, is_all },
             Made::Not(Part::Refused(reason) | Part::Waits(reason)) => KeyRepair::Refused(reason),
-            Made::Not(_) => KeyRepair::Nothing,
+            Made::Not(_) | Made::Nothing { .. } => KeyRepair::Nothing,
         })
     }
 

@@ -57,6 +57,8 @@ pub struct Applied {
     pub folded: u64,
     /// Keys that wait until a host may be called.
     pub waiting: u64,
+    /// Timers that were not set, because they were due when their key was repaired.
+    pub past_timers: u64,
     /// Keys that were not repaired, and why.
     pub refused: Refused,
     /// The error that ended it.
@@ -249,6 +251,15 @@ impl Applying<'_> {
             let applied = known.applied.get_or_insert_with(|| Applied { is_running: true, ..Applied::default() });
             applied.waiting = u64::try_from(keys).unwrap_or(u64::MAX);
         });
+    }
+
+    pub fn note_past_timers(&self, timers: usize) {
+        if timers > 0 {
+            self.shared.what_ifs.change(self.id, |known| {
+                let applied = known.applied.get_or_insert_with(|| Applied { is_running: true, ..Applied::default() });
+                applied.past_timers = applied.past_timers.saturating_add(u64::try_from(timers).unwrap_or(u64::MAX));
+            });
+        }
     }
 
     fn wait_for(&self, time: Duration) -> Result<(), ReplayError> {

@@ -17,8 +17,8 @@ pub struct KnownMark {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct AppliedMark {
     is_running: bool,
-    /// Keys that were looked at, repaired, folded, that wait, and that were refused.
-    counts: [u64; 5],
+    /// Keys that were looked at, repaired, folded, that wait, and that were refused, and timers that were past.
+    counts: [u64; 6],
     has_failed: bool,
 }
 
@@ -38,8 +38,8 @@ impl KnownMark {
 }
 
 impl AppliedMark {
-    fn of(Applied { is_running, looked_at, repaired, folded, waiting, refused, error }: &Applied) -> Self {
-        let counts = [*looked_at, *repaired, *folded, *waiting, refused.count];
+    fn of(Applied { is_running, looked_at, repaired, folded, waiting, past_timers, refused, error }: &Applied) -> Self {
+        let counts = [*looked_at, *repaired, *folded, *waiting, refused.count, *past_timers];
         Self { is_running: *is_running, counts, has_failed: error.is_some() }
     }
 }

@@ -45,10 +45,17 @@ pub struct Looked<'a> {
 
 /// What is appended for a key.
 pub enum Made {
-    /// Nothing, or what was refused.
+    /// What was refused.
     Not(Part),
-    /// `is_all`: nothing is left to another record.
-    Record { repaired: Box<Repaired>, is_all: bool },
+    Nothing {
+        past_timers: usize,
+    },
+    /// `is_all`: nothing is left to another record. `past_timers`: number of timers that are not set, because they are due.
+    Record {
+        repaired: Box<Repaired>,
+        is_all: bool,
+        past_timers: usize,
+    },
 }
 
 /// Makes the records of a replay's repairs.
@@ -118,8 +125,13 @@ impl Applying<'_> {
         let parts_through = sources.look.log().head();
         match self.repairing(parts).record(&sources, looked, &in_force)? {
             Made::Not(part) => Ok(part),
-            Made::Record { repaired, is_all } => {
+            Made::Nothing { past_timers } => {
+                self.note_past_timers(past_timers);
+                Ok(Part::Nothing)
+            }
+            Made::Record { repaired, is_all, past_timers } => {
                 self.runtime.block_on(hold.repair(*repaired, parts_through))?;
+                self.note_past_timers(if is_all { past_timers } else { 0 });
                 // Another look would have to wait for the handler to compensate what was handed over to it.
                 Ok(if is_all { Part::Whole } else { Part::More })
             }
@@ -146,7 +158,7 @@ impl Repairing<'_> {
         }
         let hands_over = in_force.takes_corrected && plan.leaves();
         if plan.is_empty() && !hands_over {
-            return Ok(Made::Not(Part::Nothing));
+            return Ok(Made::Nothing { past_timers: plan.past_timers.len() });
         }
         let is_all = plan.cut();
         let corrected = (hands_over && is_all).then(|| self.corrected(looked, &plan, sources)).transpose()?;
@@ -174,7 +186,7 @@ impl Repairing<'_> {
             reason: self.audit.reason.clone(),
             at_ms: 0,
         };
-        Ok(Made::Record { repaired: Box::new(repaired), is_all })
+        Ok(Made::Record { repaired: Box::new(repaired), is_all, past_timers: plan.past_timers.len() })
     }
 
     /// An event of the fork, as it is appended: its identity names the replay. Several deliveries of a receiver may be ones that the log does

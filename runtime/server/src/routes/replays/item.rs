@@ -197,6 +197,8 @@ pub struct Application {
     folded: u64,
     /// Number of keys that wait until a host may be called: its breaker is open.
     waiting: u64,
+    /// Number of timers that were not set, because they were due when their key was repaired: they go off only if that is approved.
+    past_timers: u64,
     /// Keys that were not repaired, and why.
     refused: Cut<Refused>,
     /// The error that ended it.
@@ -359,6 +361,7 @@ impl Application {
             repaired: applied.repaired,
             folded: applied.folded,
             waiting: applied.waiting,
+            past_timers: applied.past_timers,
             refused: Cut::of_many(applied.refused.first.iter().map(refused), applied.refused.count),
             error: applied.error.clone(),
         }

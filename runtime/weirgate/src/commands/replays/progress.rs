@@ -108,14 +108,21 @@ fn not_examined(found: &Node) -> Vec<String> {
 /// It ended early, or keys were not repaired.
 pub async fn applied(server: &Server, output: Output, begun: Answer) -> Result<()> {
     let (id, replay) = (id_of(&begun)?, wait(server, begun, is_applying).await?);
-    let (state, error, (refused, count)) = {
+    let (state, error, past_timers, (refused, count)) = {
         let node = replay.node()?;
         let application = node.get("application");
         let error = application.map(|one| word(one, "error")).unwrap_or_default();
         let refused = application.and_then(|application| application.get("refused")).map(refusals).unwrap_or_default();
-        (word(&node, "state"), error, refused)
+        let past_timers = application.map(|application| number(application, "past_timers")).unwrap_or_default();
+        (word(&node, "state"), error, past_timers, refused)
     };
     print(output, replay)?;
+    if past_timers > 0 {
+        output::note(&format!(
+            "timers that were not set, because they were due when their key was repaired: {past_timers}; ask again what would be, and approve \
+             that with --fire-past, to let them go off"
+        ));
+    }
     if !error.is_empty() {
         bail!("the application of replay {id} ended early: {error}");
     }
