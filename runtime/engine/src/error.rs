@@ -234,6 +234,8 @@ pub enum Refusal {
          and another replay has repaired it"
     )]
     NotFoldable { replay: Position, handler: HandlerName },
+    #[error("replay {replay} plans nothing for {handler}: its plan names the receivers that it plans something for")]
+    ReceiverNotPlanned { replay: Position, handler: HandlerName },
     #[error("replay {0} has repaired nothing that could be undone")]
     NothingToUndo(Position),
     #[error(
@@ -244,7 +246,7 @@ pub enum Refusal {
         "the candidate is not in force: deploy it to {0} first, so that later events are handled as the repaired ones"
     )]
     CandidateNotInForce(HandlerName),
-    #[error("{what} takes more than {bytes_max} bytes")]
+    #[error("{what} may take at most {bytes_max} bytes")]
     ReplayText { what: &'static str, bytes_max: usize },
     #[error("the repair takes {bytes} bytes; at most {bytes_max} are allowed")]
     RepairTooLarge { bytes: usize, bytes_max: usize },

@@ -206,6 +206,7 @@ fn of_replay(refusal: &Refusal, detail: String) -> Problem {
         Refusal::ReplayOver(_) | Refusal::HandlerReplaced { .. } => (StatusCode::CONFLICT, "replay-over"),
         Refusal::PlanChanged { .. } => (StatusCode::CONFLICT, "plan-changed"),
         Refusal::NotFoldable { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "not-foldable"),
+        Refusal::ReceiverNotPlanned { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "receiver-not-planned"),
         Refusal::PlanNotWhole { .. } => (StatusCode::CONFLICT, "plan-not-whole"),
         Refusal::TooManyWhatIfs => {
             return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too-many-what-ifs", detail).retry_after(5);

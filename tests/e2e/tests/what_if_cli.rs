@@ -107,7 +107,7 @@ async fn a_plan_of_many_keys_is_shown_whole() {
     let folded = cli.prints(&["replays", "plan", id, "--receiver", "keyring", "--after", "org/999"]);
     assert_eq!((keys(&folded.lines().collect::<Vec<_>>()), last_line(&folded)), (0, format!("plan {plan}").as_str()));
     let refused = cli.fails(&["replays", "plan", id, "--receiver", "activation"]);
-    assert!(refused[0].contains("(not-foldable)"), "{refused:?}");
+    assert!(refused[0].contains("(receiver-not-planned)"), "{refused:?}");
     let refused = cli.fails(&["replays", "approve", id, "--plan", &plan[..20]]);
     assert!(refused[0].contains("what is approved is named by its whole digest"), "{refused:?}");
 }

@@ -112,7 +112,7 @@ pub async fn read(
         let receivers = plan.receivers();
         // Without a plan it would look like one that nothing is planned for.
         if let Some(handler) = receiver.filter(|receiver| !receivers.contains(receiver)) {
-            return Err(Refusal::NotFoldable { replay: id.replay, handler }.into());
+            return Err(Refusal::ReceiverNotPlanned { replay: id.replay, handler }.into());
         }
         let mut behind = plan.behind(query.after.as_deref());
         let items = behind.by_ref().take(limit).map(|one| Ok(KeyPlanItem::of(one, plan.now_ms)));
