@@ -217,3 +217,65 @@ async fn a_receiver_behind_one_that_calls_is_folded_again() {
     assert_eq!(text(client, "listed/all", "board").await, "1 early, 2 early, 3 late", "as if all had come in time");
     assert_eq!([asked_for(&gateway, "teller", "early"), asked_for(&gateway, "teller", "late")], [2, 1]);
 }
+
+/// The receiver behind has events that the failing one has emitted: they are not taken away from it for others that are not known.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_receiver_behind_one_that_fails_keeps_what_it_has() {
+    let gateway = Gateway::start().await;
+    let server = Setup::new().env("WEIRGATE__OUTBOUND__ALLOW_PRIVATE", gateway.host()).start().await;
+    let client = &server.client;
+    let mut misspelling = activation("false");
+    misspelling["config"]["misspells"] = json!("x");
+    let digest = client.deploy(&misspelling, weirgate_guests::build("activation")).await["digest"].clone();
+    let mut teller = receiver("teller", "key.created");
+    teller["capabilities"] = json!({ "hosts": [gateway.url()] });
+    teller["config"]["call"] = json!(format!("POST {}/teller", gateway.url()));
+    teller["retry"] = json!([{ "attempts": 2, "first_delay_ms": 10, "delay_ms_max": 10, "jitter": "none" }]);
+    client.redeploy(&teller, &digest).await.ok();
+    client.redeploy(&receiver("board", "key.counted"), &digest).await.ok();
+    for (id, r#type) in [("1", "organisation.activated"), ("2", "member.registered")] {
+        client.accept(event(r#type, "org/1", id, &json!({ "member": "ada" }))).await;
+    }
+    client.drained(PATIENCE).await;
+    client.redeploy(&activation("false"), &digest).await.ok();
+    gateway.answer(500);
+    let asked = client.what_if(&json!({ "handler": "activation" })).await;
+    assert!(failing(client, &asked, "board").await.contains("teller fails for all"), "{asked:#}");
+    let both = json!({ "fold_again": ["board", "teller"] });
+    let done = apply(client, &asked, both.clone(), "applied-in-part").await;
+    assert_eq!(done["application"]["refused"]["first"].as_array().map(Vec::len), Some(2), "{done:#}");
+    assert_eq!(text(client, "listed/all", "board").await, "1 adax");
+    gateway.answer(200);
+    let dead = client.get("/v1/dead-letters").await.ok();
+    let dead = dead["dead_letters"][0]["id"].as_str().expect("the late delivery").to_owned();
+    client.post(&format!("/v1/dead-letters/{dead}/resubmit")).await.ok();
+    client.drained(PATIENCE).await;
+    let done = apply(client, &asked, both, "applied").await;
+    assert_eq!(done["application"]["refused"]["first"], json!([]), "{done:#}");
+    assert_eq!(text(client, "listed/all", "board").await, "1 ada");
+    finds_nothing(client, "activation").await;
+}
+
+/// A key that fails is not repaired: its receivers are planned, and folded, with what it has emitted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_plan_of_a_receiver_is_what_is_applied_where_a_key_fails() {
+    let server = fixed_too_late().await;
+    let client = &server.client;
+    let digest = client.handler("activation").await["digest"].clone();
+    let mut failing = activation("false");
+    failing["config"]["fails_for"] = json!("org/2");
+    client.redeploy(&failing, &digest).await.ok();
+    let asked = client.what_if(&json!({ "handler": "activation" })).await;
+    assert_eq!((&asked["found"]["keys"], &asked["found"]["keys_failing"]), (&json!(2), &json!(1)), "{asked:#}");
+    let path = format!("/v1/replays/{}/differences", asked["id"].as_str().expect("an id"));
+    let listed = client.get(&path).await.ok();
+    let of = |handler: &str, key: &str| {
+        let all = listed["differences"].as_array().expect("a list");
+        all.iter().find(|one| one["handler"] == handler && one["key"] == key).cloned().unwrap_or_default()
+    };
+    assert!(of("activation", "org/2")["fails"].is_object(), "{listed:#}");
+    let planned = &of("board", "all")["statuses"][0]["fork"]["text"];
+    apply(client, &asked, json!({ "fold_again": ["keyring", "board"] }), "applied-in-part").await;
+    assert_eq!(*planned, text(client, "listed/all", "board").await);
+    assert_eq!(planned, "1 early-1, 2 late-1, 3 late-2");
+}

@@ -7,12 +7,13 @@ const OTHERWISE: &str = "it comes to something else than in the approved plan, t
                          and compare the plans; its deliveries may not be deterministic, or the runtime is another version";
 
 /// Why a key is not repaired of which nothing has come since its plan was approved: it comes to something else. `None` is a plan that says
-/// nothing. A key that needed a call was approved for what that is answered; one that is refused now has its own reason.
+/// nothing. A key that needed a call was approved for what that is answered, one behind a handler that failed for what that emits; one that is refused
+/// now has its own reason.
 pub fn is_otherwise(approved: Option<&KeyPlan>, now: Option<&KeyPlan>) -> Option<String> {
-    let needs_call = approved.is_some_and(|plan| plan.needs.is_some());
+    let was_unknown = approved.is_some_and(|plan| plan.needs.is_some() || plan.is_behind);
     let is_refused = now.is_some_and(|plan| plan.refused.is_some());
     let says = |plan: Option<&KeyPlan>| plan.filter(|plan| !plan.is_nothing()).map(KeyPlan::digest);
-    let is_agreed = needs_call || is_refused || says(approved) == says(now);
+    let is_agreed = was_unknown || is_refused || says(approved) == says(now);
     (!is_agreed).then(|| OTHERWISE.to_owned())
 }
 
@@ -37,6 +38,7 @@ mod tests {
             StepRequest { method: "GET".into(), url: "https://rates.example".into(), digest: Digest([7; 32]) };
         let call = UnansweredCall { step: "rate".into(), request };
         let needs = KeyPlan { needs: Some((Position(1), call)), ..refused.clone() };
+        let behind = KeyPlan { is_behind: true, ..refused.clone() };
         for (approved, now, is_otherwise_now) in [
             (Some(&approved), Some(&approved), false),
             (Some(&approved), Some(&other), true),
@@ -48,6 +50,7 @@ mod tests {
             (Some(&approved), Some(&refused), false),
             (Some(&refused), Some(&other), true),
             (Some(&needs), Some(&other), false),
+            (Some(&behind), Some(&other), false),
         ] {
             assert_eq!(is_otherwise(approved, now).is_some(), is_otherwise_now, "{approved:?} {now:?}");
         }

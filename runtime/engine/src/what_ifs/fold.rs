@@ -81,6 +81,11 @@ impl Applying<'_> {
             emitted.entry(handler).or_default().extend(events.map(|event| (&event.r#type, &event.source)));
         }
         let mut feeds = self.unknown_feeds()?;
+        for ((receiver, _), examined) in &self.computed()?.examination.cascade {
+            if let Some(by) = examined.notes.fails().and_then(|fails| fails.behind.as_ref()) {
+                feeds.entry(by.clone()).or_default().insert(receiver.clone());
+            }
+        }
         for (receiver, (position, deployed)) in in_force(&sources.look, sources.look.log().head())? {
             let manifest = Manifest::from_record(&deployed.manifest)
                 .map_err(|error| ReplayError::Manifest { position, reason: error.to_string() })?;

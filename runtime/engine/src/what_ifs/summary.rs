@@ -89,7 +89,8 @@ mod tests {
     fn receivers_are_those_that_the_handler_alone_does_not_explain() {
         let handler = |name: &str| name.parse::<HandlerName>().expect("a name");
         let failing = |is_open| {
-            let fails = Fails { event: weirgate_types::Position(7), reason: "no".into(), needs: None, is_open };
+            let fails =
+                Fails { event: weirgate_types::Position(7), reason: "no".into(), needs: None, is_open, behind: None };
             Arc::new(Examined { notes: Notes { fails: Some(fails), ..Notes::default() }, ..Examined::default() })
         };
         let alone = [("k".into(), failing(false)), ("l".into(), Arc::default()), ("o".into(), failing(true))].into();

@@ -80,7 +80,8 @@ pub fn handle(event: Event<Incoming>, context: &mut Context) -> Result<(), Failu
 fn create(context: &mut Context, organisation_key: &str, member: &str) {
     let subject = format!("member/{member}");
     let key = context.config("keys_under").unwrap_or_else(|| organisation_key.to_owned());
-    context.emit(&KeyCreated { member: member.to_owned() }).subject(subject.clone()).key(key);
+    let misspelt = context.config("misspells").unwrap_or_default();
+    context.emit(&KeyCreated { member: format!("{member}{misspelt}") }).subject(subject.clone()).key(key);
     context.set_status("active", "Has a key").on(subject);
 }
 

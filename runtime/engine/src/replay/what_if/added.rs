@@ -32,6 +32,8 @@ pub struct Added {
     pub depth: u32,
     /// Who emitted it; `None`: the log holds it, and only the candidate takes it.
     pub cause: Option<LaneId>,
+    /// The emitter fails: it is not known whether it would emit this.
+    pub is_unknown: bool,
     /// The only handler that it is for; `None`: all that take it.
     pub to: Option<HandlerName>,
 }
@@ -65,7 +67,7 @@ impl Fork {
     ) -> Result<(), ReplayError> {
         while let Some(added) = self.waiting.pop_front() {
             self.waiting_bytes = self.waiting_bytes.saturating_sub(added.bytes());
-            let Added { event, of, at, behind, depth, cause, to } = added;
+            let Added { event, of, at, behind, depth, cause, is_unknown, to } = added;
             let is_for = |name: &HandlerName| to.as_ref().is_none_or(|to| to == name);
             let is_taken = |name: &HandlerName, in_force: &InForce| match (&cause, &self.candidate) {
                 // The log holds it.
@@ -80,7 +82,7 @@ impl Fork {
                 takers.map(|(name, one)| (name.clone(), Arc::clone(one))).collect();
             for (handler, in_force) in takers {
                 let to = Some(handler.clone());
-                let waits = Added { event: event.clone(), of, at, behind, depth, cause: cause.clone(), to };
+                let waits = Added { event: event.clone(), of, at, behind, depth, cause: cause.clone(), is_unknown, to };
                 if self.behind.add(&handler, self.ordering(&handler, &in_force), waits).is_none() {
                     continue;
                 }
@@ -89,6 +91,7 @@ impl Fork {
                 let candidate = self.candidate.as_ref().filter(|_| handler == self.request.handler);
                 let mut delivered = Delivered::added(handler, &event, (of, at, depth), walk.times());
                 delivered.cause.clone_from(&cause);
+                delivered.is_unknown = is_unknown;
                 if candidate.is_some() {
                     delivered.may_call = MayCall::All;
                 }
@@ -213,7 +216,8 @@ impl Fork {
                 self.selected.insert(&lane);
                 let depth = record.depth_at(at.0.saturating_sub(position.0));
                 let (event, behind) = (event.clone(), at.before());
-                opened.push(Added { event, of: at, at, behind, depth, cause: None, to: None });
+                let (cause, is_unknown, to) = (None, false, None);
+                opened.push(Added { event, of: at, at, behind, depth, cause, is_unknown, to });
             } else if at > self.begin.selection {
                 self.left_out.insert(&lane);
             }

@@ -153,8 +153,8 @@ mod tests {
             implied_key: None,
             data: Vec::new(),
         };
-        let (of, depth, cause, to) = (Position(of), 0, None, None);
-        Added { event, of, at: of, behind: of.before(), depth, cause, to }
+        let (of, depth, cause, is_unknown, to) = (Position(of), 0, None, false, None);
+        Added { event, of, at: of, behind: of.before(), depth, cause, is_unknown, to }
     }
 
     fn released(behind: &mut Behind, ordering: Ordering, key: &str, event: u64, at: u64) -> Vec<(u64, u64)> {

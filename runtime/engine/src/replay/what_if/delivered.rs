@@ -33,6 +33,8 @@ pub struct Delivered<'a> {
     pub is_dropped: bool,
     /// Who emitted its event in another form.
     pub cause: Option<LaneId>,
+    /// That one fails: it is not known whether it would emit this.
+    pub is_unknown: bool,
     pub times: (u64, u64),
     pub accepted_at_ms: u64,
     /// It is for its handler whatever that subscribes to.
@@ -87,6 +89,7 @@ impl<'a> Delivered<'a> {
             first_emitted: at,
             is_dropped: false,
             cause: None,
+            is_unknown: false,
             times,
             accepted_at_ms: times.0,
             is_addressed: false,

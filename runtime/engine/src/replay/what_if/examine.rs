@@ -79,7 +79,8 @@ impl Examination {
     /// The receivers of a handler's events that fail in the fork: what these would emit is not known.
     #[must_use]
     pub fn failing(&self, own: &HandlerName) -> BTreeSet<&HandlerName> {
-        let failing = self.cascade.iter().filter(|(_, examined)| examined.notes.fails().is_some());
+        let fails = |examined: &Examined| examined.notes.fails().is_some_and(|fails| fails.behind.is_none());
+        let failing = self.cascade.iter().filter(|(_, examined)| fails(examined));
         failing.map(|((handler, _), _)| handler).filter(|handler| *handler != own).collect()
     }
 
@@ -147,7 +148,9 @@ impl Sources {
         // What was folded for events that keys did not emit any more may be wrong now, though they emit all that the log has.
         let reaches_receivers = has_folds || alone.values().any(|examined| !examined.lane.emissions().is_empty());
         if reaches_receivers && found.bound.is_none() {
-            let differing: BTreeSet<LaneId> = alone.keys().chain(&found.settled).cloned().collect();
+            // A key that fails is not repaired: receivers have what it has emitted.
+            let fails = |lane: &LaneId| alone.get(lane).is_some_and(|examined| examined.notes.fails().is_some());
+            let differing = alone.keys().chain(&found.settled).filter(|lane| !fails(lane)).cloned().collect();
             let begins_later = begins_in(&self.look, begin.fork, request.through)?;
             let fork =
                 self.fork(asked, (begin, request.through), progress)?.cascading(Arc::new(differing)).beside(&alone);
@@ -158,11 +161,10 @@ impl Sources {
                 |handler: &HandlerName| matches!(request.runs, Runs::Candidate(_)) && *handler != request.handler;
             let cascade = found.take(examined, is_folded_again);
             (found.cascade, found.cascade_bound) = (cascade, bound);
-            if bound.is_some() {
-                // What is known of the handler's keys without that.
-                let own = alone.iter().filter(|((handler, _), _)| *handler == request.handler);
-                found.cascade.extend(own.map(|(lane, examined)| (lane.clone(), Arc::clone(examined))));
-            }
+            // What is known without receivers of the handler's keys that were not executed, or not to the end.
+            let left_out = |lane: &LaneId| lane.0 == request.handler && (bound.is_some() || fails(lane));
+            let left_out = alone.iter().filter(|(lane, _)| left_out(lane));
+            found.cascade.extend(left_out.map(|(lane, examined)| (lane.clone(), Arc::clone(examined))));
         } else {
             found.cascade = alone.clone();
             found.cascade_bound = found.bound.filter(|_| reaches_receivers);

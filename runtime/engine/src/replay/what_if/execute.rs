@@ -88,6 +88,7 @@ impl Fork {
             commit: Some(commit),
             is_dropped: is_gone,
             cause: substitute.map(|substitute| substitute.cause.clone()),
+            is_unknown: substitute.is_some_and(|substitute| substitute.is_unknown),
             times: (begun.at_ms, begun.wall_ms),
             accepted_at_ms: found.accepted_at_ms(),
             is_addressed: found.is_addressed(),

@@ -3,9 +3,9 @@
 
 use std::{cell::RefCell, collections::HashMap, sync::Arc};
 
-use weirgate_types::{Commit, DeliveryId, Digest, Event, HandlerName, Position, Record, Stepped};
+use weirgate_types::{Commit, DeliveryId, Digest, Event, HandlerName, Position, Record, Repaired, Stepped};
 
-use super::{calls::LateStep, delivered::closed, emissions::content, run::LaneId, walk::Walk};
+use super::{calls::LateStep, delivered::closed, emissions::content, request::Closed, run::LaneId, walk::Walk};
 use crate::{StorageError, replay::ReplayError};
 
 /// How many positions are asked for at once.
@@ -84,13 +84,19 @@ impl Walk {
         Ok(Arc::clone(known.lanes.entry(lane.clone()).or_insert(emitted.into())))
     }
 
-    /// Whether an event follows from what a replay has appended, whose repair stands.
+    /// Whether an event follows from what a replay has appended, and stands: the repair was not undone, or its undo has not handed it over to
+    /// be compensated.
     fn is_late(&self, mut event: Position) -> Result<bool, ReplayError> {
         while let Some((first, record)) = self.log().read(event).map_err(StorageError::from)? {
             let of = match &record {
                 Record::Repaired(repaired) => {
                     let lane = (repaired.handler.clone(), repaired.key.clone());
-                    return Ok(!repaired.is_undo && !self.is_undone(repaired.replay, &lane)?);
+                    let is_left = || {
+                        Ok::<_, ReplayError>(
+                            !self.is_undone(repaired.replay, &lane)? || !self.is_handed_over(repaired, &lane, first)?,
+                        )
+                    };
+                    return Ok(!repaired.is_undo && is_left()?);
                 }
                 Record::Released { delivery, .. } => Some(delivery.position),
                 _ => emitter_of(first, &record, event).map(|commit| commit.event),
@@ -103,6 +109,18 @@ impl Walk {
         Ok(false)
     }
 
+    /// Whether the undo of a repair has handed over what that had appended.
+    fn is_handed_over(&self, repaired: &Repaired, lane: &LaneId, at: Position) -> Result<bool, ReplayError> {
+        let mut is_handed_over = false;
+        self.each_of(lane, at, |_, record| {
+            let undo = if let Record::Repaired(one) = record { Some(one) } else { None };
+            let undo = undo.filter(|one| one.is_undo && one.replay == repaired.replay);
+            is_handed_over |= undo.is_some_and(|undo| undo.corrected.is_some());
+            !is_handed_over
+        })?;
+        Ok(is_handed_over)
+    }
+
     /// Takes the calls of a delivery that have a final answer.
     fn calls_for(&self, delivery: &DeliveryId, key: &str, calls: &mut Vec<LateCall>) -> Result<(), ReplayError> {
         let lane = (delivery.handler.clone(), key.to_owned());
@@ -111,7 +129,8 @@ impl Walk {
                 calls.push(LateCall { by: delivery.position, call: call.clone() });
                 true
             }
-            _ => record.commit_of(delivery).is_none_or(|commit| closed(commit).is_none()),
+            // A dead letter may be retried, and is answered then.
+            _ => record.commit_of(delivery).is_none_or(|commit| closed(commit) != Some(Closed::Completed)),
         })
     }
 

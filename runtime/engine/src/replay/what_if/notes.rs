@@ -12,6 +12,7 @@ use super::{
     lane::Lane,
     outside::is_safe,
     request::Closed,
+    run::LaneId,
 };
 
 /// Maximum number of entries in each list of a key; the others are counted.
@@ -146,6 +147,8 @@ pub struct Fails {
     pub needs: Option<UnansweredCall>,
     /// The breaker of a host that it calls is open: it is not known what it comes to.
     pub is_open: bool,
+    /// It takes an event of a handler that fails: what that would emit is not known.
+    pub behind: Option<HandlerName>,
 }
 
 impl Fails {
@@ -157,7 +160,7 @@ impl Fails {
             "the replay {replay} has repaired the key from event {from} on, and took deliveries that this selection leaves out; ask again \
              with that replay's selection, or undo it"
         );
-        Self { event: *from, reason, needs: None, is_open: false }
+        Self { event: *from, reason, needs: None, is_open: false, behind: None }
     }
 
     /// A replay of another handler that folded the key again, with events that the log does not have.
@@ -168,11 +171,18 @@ impl Fails {
             "the replay {replay} of another handler has folded the key again, and what the candidate would come to with its events cannot be \
              told; undo that replay first"
         );
-        Self { event: *from, reason, needs: None, is_open: false }
+        Self { event: *from, reason, needs: None, is_open: false, behind: None }
     }
 }
 
 impl Fails {
+    /// A delivery of an event that comes from a handler and key that fail, or would come from them.
+    #[must_use]
+    pub fn behind(event: Position, (handler, key): &LaneId) -> Self {
+        let reason = format!("{handler} fails for {key}, and what it would emit is not known");
+        Self { event, reason, needs: None, is_open: false, behind: Some(handler.clone()) }
+    }
+
     /// A receiver that was folded again for several keys of the handler, of which the fork leaves some as they are.
     #[must_use]
     pub fn repaired_with_others(repaired: &Repaired) -> Self {
@@ -181,7 +191,7 @@ impl Fails {
             "the replay {replay} has folded the key again for keys that this selection leaves out; ask again with that replay's selection, \
              or undo it"
         );
-        Self { event: *from, reason, needs: None, is_open: false }
+        Self { event: *from, reason, needs: None, is_open: false, behind: None }
     }
 
     /// A receiver that another handler's replay has repaired, or its own.
@@ -192,7 +202,7 @@ impl Fails {
             "the replay {replay} has repaired the key, and what it would come to with the right events from the beginning is not known; \
              undo that replay first"
         );
-        Self { event: *from, reason, needs: None, is_open: false }
+        Self { event: *from, reason, needs: None, is_open: false, behind: None }
     }
 }
 

@@ -48,7 +48,7 @@ pub fn note(examined: &mut Examined, delivered: &Delivered<'_>, ran: Ran) -> Eff
             let needs = lacks.filter(may_be_made);
             let fork = Some(reason.clone());
             notes.outcomes.push(OutcomeChange { event, recorded: closed, fork });
-            notes.fails.get_or_insert(Fails { event, reason, needs, is_open });
+            notes.fails.get_or_insert(Fails { event, reason, needs, is_open, behind: None });
             Effects::default()
         }
     }

@@ -49,6 +49,8 @@ pub struct KeyPlan {
     pub refused: Option<String>,
     /// The call that it lacks the answer of, with the event whose delivery makes it. An application that may make calls makes it, and goes on.
     pub needs: Option<(Position, UnansweredCall)>,
+    /// A handler fails whose events it takes: what it comes to is known when that does not fail any more.
+    pub is_behind: bool,
 }
 
 /// An event that is appended.
@@ -77,10 +79,11 @@ impl KeyPlan {
         let Examined { lane, notes, .. } = examined;
         let mut plan = Self { key: key.to_owned(), ..Self::default() };
         if let Some(fails) = notes.fails() {
-            let Fails { event, reason, needs, is_open } = fails;
-            let ends = if *is_open { "was not examined" } else { "fails" };
+            let Fails { event, reason, needs, is_open, behind } = fails;
+            let ends = if *is_open || behind.is_some() { "was not examined" } else { "fails" };
             plan.refused = Some(format!("the delivery of event {event} {ends}: {reason}"));
             plan.needs = needs.clone().map(|call| (*event, call));
+            plan.is_behind = behind.is_some();
             return Ok(plan);
         }
         let write =

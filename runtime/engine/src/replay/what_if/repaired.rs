@@ -212,7 +212,7 @@ impl Fork {
             };
         }
         if self.cascade.is_some() {
-            self.substitutes.emitted((&repaired.effects, fork), (None, first_emitted), &pairs, &lane);
+            self.substitutes.emitted((&repaired.effects, fork), (None, first_emitted), &pairs, (&lane, false));
         }
         if is_without && self.cascade.is_none() && lane.0 == self.request.handler {
             self.settled.take(&lane, repaired.is_undo);
@@ -282,7 +282,7 @@ impl Fork {
                         |event: &Event| emitted_by(event).map_or(Ok(false), |replay| walk.is_undone(replay, lane));
                     examined.no_longer_settled(&handed_over, is_undone)?;
                 }
-                self.substitutes.insert(position, Substitute { event: None, cause: lane.clone() });
+                self.substitutes.insert(position, Substitute { event: None, cause: lane.clone(), is_unknown: false });
             }
             // What it has appended is not handed over with what comes now.
             (None, Runs::Candidate(_)) => {

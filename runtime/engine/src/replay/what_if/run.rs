@@ -24,7 +24,7 @@ use super::{
     examine::Begin,
     for_later::ForLater,
     lane::Both,
-    notes::Examined,
+    notes::{Examined, Fails},
     outcome::note,
     outside::{MayCall, NoOutside, Outside},
     repaired::{Lanes, Settled, Standing},
@@ -207,7 +207,9 @@ impl Fork {
         let recorded = delivered.commit.map_or(&NOTHING, recorded_effects);
         let lane = delivered.lane.clone();
         self.executed += u64::from(ran.is_some());
-        let is_same = |ran: &Ran| delivered.closed() == Some(Closed::Completed) && ran.is_as_recorded(recorded);
+        let is_same = |ran: &Ran| {
+            delivered.closed() == Some(Closed::Completed) && ran.is_as_recorded(recorded) && !delivered.is_unknown
+        };
         if !self.examined.contains_key(&lane) && ran.as_ref().is_some_and(is_same) {
             // Nearly always: where nothing differs and nothing will, there is nothing to note.
             return Ok(());
@@ -229,6 +231,10 @@ impl Fork {
             }
             None => recorded,
         };
+        if let Some(cause) = delivered.cause.as_ref().filter(|_| delivered.is_unknown) {
+            examined.notes.fails.get_or_insert_with(|| Fails::behind(delivered.delivery.position, cause));
+        }
+        let is_unknown = examined.notes.fails().is_some();
         examined.notes.through = delivered.at;
         examined.notes.statuses(delivered.delivery.position, recorded, fork);
         let both = Both {
@@ -246,12 +252,13 @@ impl Fork {
         examined.lane.forget_moved(&lane.1, &[]);
         if self.cascade.is_some() {
             let first = (Some(&delivered.delivery), delivered.first_emitted);
-            self.substitutes.emitted((recorded, fork), first, &pairs, &lane);
+            self.substitutes.emitted((recorded, fork), first, &pairs, (&lane, is_unknown));
         }
         let added = pairs.added.iter().filter(|_| self.cascade.is_some());
         for event in added.filter_map(|index| fork.emitted.get(*index)).collect::<Vec<_>>() {
             let (event, of, at, behind) = (event.clone(), both.at, both.at, walk.end());
-            self.add(Added { event, of, at, behind, depth: both.depth, cause: Some(lane.clone()), to: None })?;
+            let (depth, cause, to) = (both.depth, Some(lane.clone()), None);
+            self.add(Added { event, of, at, behind, depth, cause, is_unknown, to })?;
         }
         if !examined.is_same() {
             self.keep(lane, examined)?;
@@ -338,7 +345,7 @@ impl Fork {
         }
         let mut examined = self.open_lane(&lane);
         if !examined.lane.fires(name) {
-            self.substitutes.insert(position, Substitute { event: None, cause: lane.clone() });
+            self.substitutes.insert(position, Substitute { event: None, cause: lane.clone(), is_unknown: false });
         }
         if examined.is_same() { Ok(()) } else { self.keep(lane, examined) }
     }

@@ -22,6 +22,8 @@ pub struct Substitute {
     pub event: Option<Event>,
     /// Who emitted it.
     pub cause: LaneId,
+    /// The emitter fails: it is not known whether it would emit this.
+    pub is_unknown: bool,
 }
 
 impl Substitute {
@@ -63,11 +65,14 @@ impl Substitutes {
         sides: (&Effects, &Effects),
         (delivery, first): (Option<&DeliveryId>, Position),
         pairs: &Pairs,
-        cause: &LaneId,
+        (cause, is_unknown): (&LaneId, bool),
     ) {
         let fork = emitted(sides.1);
-        let of =
-            |event: Option<&&Event>| Substitute { event: event.map(|event| (*event).clone()), cause: cause.clone() };
+        let of = |event: Option<&&Event>| Substitute {
+            event: event.map(|event| (*event).clone()),
+            cause: cause.clone(),
+            is_unknown,
+        };
         let changed = pairs.changed.iter().map(|(recorded, now)| (*recorded, of(fork.get(*now))));
         let removed = pairs.removed.iter().map(|recorded| (*recorded, of(None)));
         let withheld = sides.0.withheld.len();
