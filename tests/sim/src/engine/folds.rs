@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use weirgate_engine::{
     Choices, Computed, ReplayRow, ReplayStep,
-    replay::LaneId,
+    replay::{KeyPlan, LaneId},
     sim::{Candidate, MissingAnswers, Replay, Runs, WhatIf},
 };
 use weirgate_types::{HandlerName, Position, Record, Repaired, ReplayApproved, ReplayEnd};
@@ -20,6 +20,7 @@ use super::{
 use crate::{
     Checked, Order, Rule,
     checks::{check, index_of},
+    handlers::SHARED,
     plan::name,
 };
 
@@ -175,7 +176,7 @@ impl History<'_> {
         let left = self.compute_whole(replay)?.receivers;
         // What a refused key would emit reaches the receiver in the fork only.
         let is_whole = applying.refused.is_empty();
-        let left = left.into_iter().find(|(_, plan)| !plan.is_empty() && is_whole);
+        let left = left.into_iter().find(|(_, plan)| !is_empty_but_for_shared(plan) && is_whole);
         check(Rule::Folds, left.is_none(), || format!("replay {} leaves {left:?}", replay.id))?;
         self.check_fold_stands(replay)
     }
@@ -259,6 +260,15 @@ impl History<'_> {
             format!("{handler} {key} is folded again to {counts:?}, not {stand:?}")
         })
     }
+}
+
+/// Which of the receiver's keys writes a part that they share follows from what an application has made of the others before: the simulator folds
+/// each for itself.
+fn is_empty_but_for_shared(plan: &KeyPlan) -> bool {
+    let mut plan = plan.clone();
+    plan.status.retain(|write| write.subject != SHARED);
+    plan.unset.retain(|subject| subject != SHARED);
+    plan.is_empty()
 }
 
 impl Applying {
