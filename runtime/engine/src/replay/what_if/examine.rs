@@ -58,7 +58,7 @@ impl Examination {
     ) -> BTreeMap<LaneId, Arc<Examined>> {
         let mut differ = BTreeMap::new();
         for (lane, examined) in examined {
-            if !examined.comes_to_the_same() {
+            if !examined.comes_to_the_same() && !examined.is_as_a_fold_left_it() {
                 differ.insert(lane, Arc::new(examined));
             } else if may_move(&lane.0) && !examined.lane.moved().is_empty() {
                 self.moved.insert(lane, Arc::new(examined));

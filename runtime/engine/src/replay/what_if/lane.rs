@@ -95,6 +95,13 @@ impl Lane {
         !(state.is_empty() && timers.is_empty() && status.is_empty() && *emissions == Emissions::default())
     }
 
+    /// Whether state, timers and statuses are the same on both sides, and emitted events are not.
+    #[must_use]
+    pub fn differs_in_emissions_alone(&self) -> bool {
+        let Self { state, timers, set_in_log: _, set_by_undone: _, status, moved: _, emissions } = self;
+        state.is_empty() && timers.is_empty() && status.is_empty() && !emissions.is_empty()
+    }
+
     /// What it takes in memory, about.
     #[must_use]
     pub fn bytes(&self) -> usize {

@@ -115,6 +115,10 @@ pub struct Notes {
     pub caused_by: Option<(HandlerName, String)>,
     /// Why no plan can be made for it.
     pub fails: Option<Fails>,
+    /// The last fold of a receiver that is not in the fork and has handed nothing over: events from before it that the fork does not have stand
+    /// because its handler compensates none.
+    #[serde(skip)]
+    pub left_standing: Option<Position>,
     /// Earlier repairs, by their replays, that took deliveries which this selection does not take: no plan can be made for it either.
     pub repairs_left_out: BTreeMap<Position, Fails>,
 }
@@ -232,16 +236,22 @@ impl Examined {
     /// Whether no difference remains. On the way there, other statuses may have been set.
     #[must_use]
     pub fn comes_to_the_same(&self) -> bool {
-        let Notes { outcomes, unanswered, not_made, .. } = &self.notes;
-        !self.lane.differs()
-            && outcomes.is_empty()
-            && unanswered.is_empty()
-            && not_made.is_empty()
-            && self.notes.fails().is_none()
+        !self.lane.differs() && self.notes.end_the_same()
     }
 }
 
 impl Examined {
+    /// Whether all that remains are events that stood already when an earlier fold of the receiver was approved.
+    #[must_use]
+    pub fn is_as_a_fold_left_it(&self) -> bool {
+        let stood = |emission: &Emission| self.notes.left_standing.is_some_and(|fold| emission.at < fold);
+        let emissions = self.lane.emissions();
+        self.lane.differs_in_emissions_alone()
+            && emissions.only_fork().is_empty()
+            && emissions.only_recorded().into_iter().all(stood)
+            && self.notes.end_the_same()
+    }
+
     /// Takes what a repair has handed over to the handler, which has compensated it.
     pub fn settle(&mut self, handed_over: &KeyRepaired) {
         for emission in compensated(handed_over) {
@@ -302,6 +312,12 @@ impl Examined {
 }
 
 impl Notes {
+    /// Whether all deliveries came to the same outcome, with the same calls.
+    fn end_the_same(&self) -> bool {
+        let Self { outcomes, unanswered, not_made, .. } = self;
+        outcomes.is_empty() && unanswered.is_empty() && not_made.is_empty() && self.fails().is_none()
+    }
+
     /// What the lists take in memory beside their own places, about.
     #[must_use]
     pub fn bytes(&self) -> usize {

@@ -287,6 +287,9 @@ impl Fork {
             // What it has appended is not handed over with what comes now.
             (None, Runs::Candidate(_)) => {
                 examined.notes.is_handed_over_in_part |= !repaired.effects.emitted.is_empty() && !is_undone;
+                if lane.0 != self.request.handler && !repaired.is_undo && !is_undone {
+                    examined.notes.left_standing = Some(position);
+                }
             }
             (None, Runs::Without(_)) => {}
         }

@@ -387,7 +387,7 @@ impl Fork {
                 self.released(position, (delivery, key), emitted)?;
             }
             Record::Repaired(repaired) if self.has_handler(&repaired.handler) => {
-                self.repaired(walk, position, repaired)?
+                self.repaired(walk, position, repaired)?;
             }
             Record::DeliveryDecided(decided) if decided.command.closes() => {
                 let is_other = |other| other != decided.delivery.position;
