@@ -55,7 +55,12 @@ async fn undo(client: &Client, replay: &Value) {
 /// That a what-if of the version in force finds nothing.
 async fn finds_nothing(client: &Client, handler: &str) {
     let asked = client.what_if(&json!({ "handler": handler })).await;
-    assert_eq!((&asked["found"]["keys"], &asked["found"]["planned_keys"]), (&json!(0), &json!(0)), "{asked:#}");
+    let differences = client.get(&format!("/v1/replays/{}/differences", id_of(&asked))).await.ok();
+    assert_eq!(
+        (&asked["found"]["keys"], &asked["found"]["planned_keys"]),
+        (&json!(0), &json!(0)),
+        "{asked:#}\n{differences:#}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -119,7 +124,11 @@ async fn a_repair_that_was_compensated_is_no_hindrance_to_migrating_the_state() 
     assert_eq!(text(client, "a").await, "30 in version three");
     undo(client, &first).await;
     assert_eq!(text(client, "a").await, "30 in version three", "the later repair stands");
+    // What the first version has published stands again: the later repair was not asked to compensate it.
+    let again = repair(client, "counter").await;
+    assert_eq!((&again["found"]["keys"], &again["found"]["stays"]), (&json!(1), &json!(1)), "{again:#}");
     finds_nothing(client, "counter").await;
+    assert_eq!(text(client, "a").await, "30 in version three");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
