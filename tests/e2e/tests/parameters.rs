@@ -46,7 +46,7 @@ async fn ask(server: &Server, path: &str, query: &str) -> Answer {
 async fn a_wrong_parameter_is_named_with_what_to_write() {
     let server = Setup::new().start().await;
     let document = server.client.get("/openapi.json").await.ok();
-    let (mut numbers, mut enumerations) = (0, 0);
+    let (mut numbers, mut enumerations, mut texts) = (0, 0, 0);
     for (path, item) in document["paths"].as_object().expect("paths") {
         let parameters = item["get"]["parameters"].as_array().cloned().unwrap_or_default();
         let filled = path.split('/').map(|part| match part {
@@ -76,13 +76,24 @@ async fn a_wrong_parameter_is_named_with_what_to_write() {
                 let is_told = known.iter().all(|word| answer.text.contains(word));
                 assert!(names(&answer) && is_told, "{path} {name}: {}", answer.text);
             }
+            if let Some(max) = schema["maxLength"].as_u64() {
+                texts += 1;
+                let value = "a".repeat(usize::try_from(max).expect("a length") + 1);
+                for value in [value.as_str(), ""] {
+                    let answer = ask(&server, &path, &format!("{subject}{name}={value}")).await;
+                    assert!(answer.status == 400 && names(&answer), "{path} {name}={value}: {}", answer.text);
+                }
+            }
             ask(&server, &path, &format!("{subject}{name}=zzz")).await;
             let twice = ask(&server, &path, &format!("{subject}{name}=1&{name}=1")).await;
             // A live stream follows several subjects.
             assert!(twice.status == 400 && names(&twice) || path == "/v1/live", "{path} {name}: {}", twice.text);
         }
     }
-    assert!(numbers >= 8 && enumerations >= 2, "{numbers} numbers, {enumerations} enumerations");
+    assert!(
+        numbers >= 8 && enumerations >= 2 && texts >= 5,
+        "{numbers} numbers, {enumerations} enumerations, {texts} texts"
+    );
     for path in ["/v1/bulk-jobs/zzz", "/v1/events/zzz", "/v1/events/-1"] {
         let answer = ask(&server, path, "").await;
         answer.is_problem(400, "bad-path");

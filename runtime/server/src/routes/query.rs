@@ -14,6 +14,7 @@ use crate::{
     Problem,
     app::App,
     content::content_type,
+    live::SUBJECT_BYTES_MAX,
     objects::Objects,
     payload::{Payload, announced, waits_to_be_asked},
 };
@@ -92,6 +93,15 @@ pub fn limit(wanted: Option<usize>) -> Result<usize, Problem> {
         return Ok(limit);
     }
     Err(Problem::bad_request("bad-query", format!("limit={limit} is out of range; allowed are 1 to {LIST_ITEMS_MAX}")))
+}
+
+/// A parameter that is a key or a subject, and as long as one may be.
+pub fn check_length(name: &str, value: &str) -> Result<(), Problem> {
+    if (1..=SUBJECT_BYTES_MAX).contains(&value.len()) {
+        return Ok(());
+    }
+    let detail = format!("`{name}` is {} bytes long; allowed are 1 to {SUBJECT_BYTES_MAX}", value.len());
+    Err(Problem::bad_request("bad-query", detail))
 }
 
 /// An optional JSON body; without it all fields are absent.

@@ -13,7 +13,7 @@ use super::{
     super::{
         lists::{self, ListSlot},
         problems::{NoSuchReplay, ReplayConflict, TooManyLists},
-        query::{Named, Query, limit},
+        query::{Named, Query, check_length, limit},
     },
     ReplayId,
     item::NotExamined,
@@ -132,6 +132,7 @@ pub async fn list(
     Query(query): Query<DifferencesQuery>,
 ) -> Result<Response, Problem> {
     let limit = limit(query.limit)?;
+    query.subject.as_deref().map_or(Ok(()), |subject| check_length("subject", subject))?;
     let after = query.after.as_deref().map(lane).transpose()?;
     let slot = ListSlot::take(&app).await?;
     let page = app.engine.differences(id, after, query.subject.as_deref(), limit).await?;
@@ -157,6 +158,7 @@ pub async fn list(
 fn lane(after: &str) -> Result<LaneId, Problem> {
     let wrong = || Problem::bad_request("bad-query", "`after` is the `next` of the previous page: <handler>/<key>");
     let (handler, key) = after.split_once('/').ok_or_else(wrong)?;
+    check_length("after", key).map_err(|_| wrong())?;
     Ok((handler.parse().map_err(|_| wrong())?, key.to_owned()))
 }
 

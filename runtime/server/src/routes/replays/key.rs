@@ -13,7 +13,7 @@ use super::{
     super::{
         lists::{self, ListSlot},
         problems::{HistoryNotReady, NoSuchReplay, ReplayConflict},
-        query::{Named, Query},
+        query::{Named, Query, check_length},
         shown::Shown,
     },
     ReplayId,
@@ -135,6 +135,7 @@ pub async fn read(
     Named(id): Named<PlanId>,
     Query(KeyQuery { key }): Query<KeyQuery>,
 ) -> Result<Response, Problem> {
+    check_length("key", &key)?;
     let slot = ListSlot::take(&app).await?;
     let KeyDifferences { lanes, plan } = app.engine.differences_of_key(id, &key, LIST_MAX).await?;
     slot.make(move || {

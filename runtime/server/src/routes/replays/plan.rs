@@ -13,7 +13,7 @@ use super::{
     super::{
         lists::{self, ListSlot},
         problems::{NoSuchReplay, ReplayConflict, ReplayRefused, TooManyLists},
-        query::{Named, Query, limit},
+        query::{Named, Query, check_length, limit},
         shown::Shown,
     },
     ReplayId,
@@ -105,6 +105,7 @@ pub async fn read(
     Query(query): Query<PlanQuery>,
 ) -> Result<Response, Problem> {
     let limit = limit(query.limit)?;
+    query.after.as_deref().map_or(Ok(()), |after| check_length("after", after))?;
     let slot = ListSlot::take(&app).await?;
     let receiver = query.receiver.map(|receiver| receiver.parse::<HandlerName>()).transpose()?;
     let plan = app.engine.plan(id, receiver.clone()).await?;

@@ -15,9 +15,9 @@ use weirgate_types::Position;
 use super::{
     lists::{ListSlot, PAGE_BYTES_MAX},
     problems::{HistoryNotReady, KeyRefused, UnknownKey},
-    query::{Path, Query, limit},
+    query::{Path, Query, check_length, limit},
 };
-use crate::{Problem, app::App, live::SUBJECT_BYTES_MAX};
+use crate::{Problem, app::App};
 use entries::TimelineEntry;
 
 #[derive(Deserialize, IntoParams)]
@@ -85,10 +85,7 @@ pub async fn read_of_key(State(app): State<App>, Query(query): Query<KeyQuery>) 
 }
 
 async fn page_of(app: &App, key: String, page: PageQuery) -> Result<Response, Problem> {
-    if !(1..=SUBJECT_BYTES_MAX).contains(&key.len()) {
-        let detail = format!("the key is {} bytes long; allowed are 1 to {SUBJECT_BYTES_MAX}", key.len());
-        return Err(Problem::bad_request("bad-query", detail));
-    }
+    check_length("key", &key)?;
     let limit = limit(page.limit)?;
     let slot = ListSlot::take(app).await?;
     let (sender, mut found) = tokio::sync::mpsc::unbounded_channel();
