@@ -6,6 +6,10 @@ use crate::replay::KeyPlan;
 const OTHERWISE: &str = "it comes to something else than in the approved plan, though no event of it has come since: ask again what would be, \
                          and compare the plans; its deliveries may not be deterministic, or the runtime is another version";
 
+/// Why one is not repaired that had no plan then.
+const HAD_NONE: &str =
+    "no plan could be made for it when the others were approved, which is not so any more: ask again what would be";
+
 /// Why a key is not repaired of which nothing has come since its plan was approved: it comes to something else. `None` is a plan that says
 /// nothing. A key that needed a call was approved for what that is answered, one behind a handler that failed for what that emits; one that is refused
 /// now has its own reason.
@@ -14,7 +18,8 @@ pub fn is_otherwise(approved: Option<&KeyPlan>, now: Option<&KeyPlan>) -> Option
     let is_refused = now.is_some_and(|plan| plan.refused.is_some());
     let says = |plan: Option<&KeyPlan>| plan.filter(|plan| !plan.is_nothing()).map(KeyPlan::digest);
     let is_agreed = was_unknown || is_refused || says(approved) == says(now);
-    (!is_agreed).then(|| OTHERWISE.to_owned())
+    let reason = if approved.is_some_and(|plan| plan.refused.is_some()) { HAD_NONE } else { OTHERWISE };
+    (!is_agreed).then(|| reason.to_owned())
 }
 
 #[cfg(test)]
@@ -54,5 +59,6 @@ mod tests {
         ] {
             assert_eq!(is_otherwise(approved, now).is_some(), is_otherwise_now, "{approved:?} {now:?}");
         }
+        assert_eq!(is_otherwise(Some(&refused), Some(&other)).as_deref(), Some(HAD_NONE));
     }
 }
