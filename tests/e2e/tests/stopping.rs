@@ -4,7 +4,14 @@
 // The tests await the tasks that they start.
 #![allow(clippy::disallowed_methods)]
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::StreamExt;
 use serde_json::{Value, json};
@@ -105,10 +112,14 @@ async fn a_server_stops_in_time_with_half_requests_and_readers_that_do_not_read(
     timeout(PATIENCE, async { while let Some(Ok(_)) = socket.next().await {} }).await.expect("the socket ends");
 }
 
-/// Publish batches until the server stops taking them, and answer the ids of the events that it has acknowledged.
-async fn publish_until_it_stops(client: Client, publisher: usize) -> Vec<String> {
+/// Publish batches until the server stops taking them, or has stopped between two of them and is there again, and answer the ids of the
+/// events that it has acknowledged.
+async fn publish_until_it_stops(client: Client, publisher: usize, has_stopped: Arc<AtomicBool>) -> Vec<String> {
     let mut acknowledged = Vec::new();
     for batch in 0.. {
+        if has_stopped.load(Ordering::Relaxed) {
+            break;
+        }
         let ids: Vec<_> = (0..200).map(|n| format!("{publisher}-{batch}-{n}")).collect();
         let events: Vec<_> = ids.iter().map(|id| event("load.event", id, id, &json!({}))).collect();
         match client.try_publish(&events).await {
@@ -123,7 +134,9 @@ async fn publish_until_it_stops(client: Client, publisher: usize) -> Vec<String>
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_stops_in_time_under_load_and_keeps_all_that_it_acknowledged() {
     let mut server = Setup::new().start().await;
-    let publishers = (0..64).map(|n| tokio::spawn(publish_until_it_stops(server.client.clone(), n)));
+    let has_stopped = Arc::<AtomicBool>::default();
+    let publish = |n| publish_until_it_stops(server.client.clone(), n, Arc::clone(&has_stopped));
+    let publishers = (0..64).map(|n| tokio::spawn(publish(n)));
     let publishers: Vec<_> = publishers.collect();
     eventually("much to be acknowledged", PATIENCE, async || {
         let head = server.client.get("/v1/events?limit=1").await.ok()["head"].as_u64().expect("the head");
@@ -131,6 +144,7 @@ async fn a_server_stops_in_time_under_load_and_keeps_all_that_it_acknowledged() 
     })
     .await;
     stops(&mut server).await;
+    has_stopped.store(true, Ordering::Relaxed);
     let acknowledged = timeout(PATIENCE, futures_util::future::join_all(publishers)).await.expect("publishers end");
     let acknowledged: Vec<_> = acknowledged.into_iter().flat_map(|ids| ids.expect("no panic")).collect();
     assert!(acknowledged.len() > 5_000, "{}", acknowledged.len());
