@@ -77,7 +77,8 @@ async fn count(place: &Place, at_once: usize) -> Result<f64> {
     fs::create_dir_all(&place.work_dir)?;
     let out = tempfile::Builder::new().prefix("callgrind-").tempdir_in(&place.work_dir)?;
     let mut valgrind = Command::new("valgrind");
-    valgrind.args(["--tool=callgrind", "--instr-atstart=no", "--smc-check=all-non-file"]);
+    // One thread runs at a time. Without fair scheduling, one that spins until another has gone on may be the only one for ever.
+    valgrind.args(["--tool=callgrind", "--instr-atstart=no", "--smc-check=all-non-file", "--fair-sched=try"]);
     valgrind.arg(format!("--callgrind-out-file={}", out.path().join("counts").display())).arg(&place.weirgate);
     let server = Server::start_bare(place, valgrind).await.context("the server does not start in valgrind")?;
     publish(&server, at_once, 0..WARM_UP_EVENTS).await?;
