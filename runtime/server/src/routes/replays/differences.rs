@@ -19,10 +19,12 @@ use super::{
     item::NotExamined,
     parts::StatusShown,
 };
-use crate::{Problem, app::App};
+use crate::{Problem, app::App, live::SUBJECT_BYTES_MAX};
 
 /// Maximum number of statuses that are shown of a key; the others are counted.
 const STATUSES_MAX: usize = 20;
+/// Maximum length of a handler's name, a slash and a key.
+const AFTER_BYTES_MAX: usize = 64 + 1 + SUBJECT_BYTES_MAX;
 
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -157,8 +159,7 @@ pub async fn list(
 /// The name of a handler and a key, as pages end with it.
 fn lane(after: &str) -> Result<LaneId, Problem> {
     let wrong = || Problem::bad_request("bad-query", "`after` is the `next` of the previous page: <handler>/<key>");
-    let (handler, key) = after.split_once('/').ok_or_else(wrong)?;
-    check_length("after", key).map_err(|_| wrong())?;
+    let (handler, key) = after.split_once('/').filter(|_| after.len() <= AFTER_BYTES_MAX).ok_or_else(wrong)?;
     Ok((handler.parse().map_err(|_| wrong())?, key.to_owned()))
 }
 
