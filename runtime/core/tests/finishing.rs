@@ -5,7 +5,7 @@ mod world;
 use weirgate_core::Limits;
 use weirgate_types::{Mode, Position, Record};
 use world::{
-    World, correctable, delivery, name, permanent,
+    World, correctable, delivery, name, permanent, repaired,
     resequence::{SEQUENCE, TIMEOUT_MS},
     transient,
 };
@@ -196,6 +196,40 @@ fn a_key_never_goes_back_to_an_earlier_version_after_a_restart() {
         assert_eq!(world.handler("a").open, 0);
         for position in rest {
             assert!(versions(&world, position).iter().all(|version| *version == 2), "{position}, {lane_max}");
+        }
+    }
+}
+
+/// The same where the later version has repaired the key, and attempted none of its deliveries: the state has its form.
+#[test]
+fn a_repaired_key_never_goes_back_to_an_earlier_version_after_a_restart() {
+    for (lane_max, restarts) in [(64, 1), (64, 2), (2, 1), (2, 2)] {
+        let mut world = World::new(Limits { open_max: 1, lane_max, ..Limits::default() });
+        world.deploy("a", RETRY);
+        let one = world.publish(1, "x");
+        world.deploy_to_finish("a", RETRY);
+        world.pause("a", true);
+        let rest: Vec<_> = (2..12).map(|id| world.publish(id, "x")).collect();
+        assert!(world.handler("a").scanned < rest[1]);
+        world.answer(Ok(()));
+        assert_eq!(versions(&world, one), [1]);
+        let version = world.handler("a").version;
+        world.stage(Record::Repaired(Box::new(repaired("a", "x", version))));
+        world.limits.open_max = 64;
+        for _ in 0..restarts {
+            world.restart(true);
+            world.keep_view();
+        }
+        world.pause("a", false);
+        while !world.calls.is_empty() || world.wake_at_ms().is_some() {
+            world.wait(1_000);
+            if !world.calls.is_empty() {
+                world.answer(Ok(()));
+            }
+        }
+        assert_eq!(world.handler("a").open, 0);
+        for position in rest {
+            assert_eq!(versions(&world, position), [2], "{position}, {lane_max}");
         }
     }
 }

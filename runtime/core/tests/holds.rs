@@ -6,7 +6,7 @@ mod world;
 
 use weirgate_core::{HOLD_MS_MAX, HoldId, Input, Limits};
 use weirgate_types::{Effects, HandlerName, KeyHash, KeyHasher, Position, Record, Removed, Repaired};
-use world::{World, event, name, transient};
+use world::{World, event, name, repaired, transient};
 
 const ONE: HoldId = HoldId(1);
 
@@ -178,24 +178,9 @@ fn a_repairs_events_are_delivered_and_its_own_to_the_handler_alone() {
     world.deploy("b", "");
     let corrected = event(7, "x", "weirgate.key.repaired");
     let emitted = vec![event(8, "x", "order.placed")];
-    let first = world.stage(Record::Repaired(Box::new(Repaired {
-        replay: Position(1),
-        handler: name("a"),
-        key: "x".into(),
-        part: 0,
-        version: Position(1),
-        from: Position(1),
-        through: Position(1),
-        depth: 2,
-        state_version: 1,
-        effects: Effects { emitted, ..Effects::default() },
-        unset: Vec::new(),
-        corrected: Some(corrected),
-        is_undo: false,
-        actor: "test".into(),
-        reason: String::new(),
-        at_ms: world.now_ms,
-    })));
+    let effects = Effects { emitted, ..Effects::default() };
+    let repaired = Repaired { depth: 2, effects, corrected: Some(corrected), ..repaired("a", "x", Position(1)) };
+    let first = world.stage(Record::Repaired(Box::new(repaired)));
     world.settle();
     let called: Vec<_> = world.calls.iter().map(|(id, _)| (id.handler.as_str().to_owned(), id.position)).collect();
     assert_eq!(called, [("a".into(), first), ("b".into(), first.next())], "in order of the key");

@@ -122,7 +122,7 @@ impl Handler {
                 let as_of = if known.attempt > 0 { known.as_of } else { row.as_of };
                 let mut row = DeliveryRow { key, lane, parallel, as_of, alone, sequence, era, ..known };
                 if row.attempt > 0 && !self.finishing.is_empty() {
-                    found.moved.extend(self.join_lane(head.position, &mut row));
+                    found.moved.extend(self.join_lane(&mut row));
                 }
                 found.opened.push(self.place(head.position, row));
             }

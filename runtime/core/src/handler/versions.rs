@@ -109,22 +109,32 @@ impl Handler {
         // No delivery runs under a version before all events from before it are scanned.
         self.reached = self.reached.max(version.before());
         let row = self.lanes.get(position).filter(|row| self.version_of(row) != version)?;
-        Some(self.move_others(row.lane, position, version))
+        Some(self.move_lane_to(row.lane, version))
+    }
+
+    /// A replay of the log comes to the repair of a key. It was made while no earlier version had anything of the key to finish, and its state has
+    /// the form of the repairing version since: what is open here, because the handler lagged then, moves to that one.
+    pub fn move_repaired(&mut self, lane: KeyHash, version: Position) -> Option<MovedLane> {
+        if self.finishing.is_empty() {
+            return None;
+        }
+        let differs = self.open_of(lane).any(|row| self.version_of(row) != version);
+        (differs || self.lanes.spilled.holds(lane)).then(|| self.move_lane_to(lane, version))
     }
 
     /// The same for a delivery that is opened now and whose attempts are known already.
-    pub(super) fn join_lane(&mut self, position: Position, row: &mut DeliveryRow) -> Option<MovedLane> {
+    pub(super) fn join_lane(&mut self, row: &mut DeliveryRow) -> Option<MovedLane> {
         let lane = row.lane;
         let attempted = self.open_of(lane).filter(|other| other.attempt > 0).map(|other| self.version_of(other));
         let version = attempted.chain([self.version_of(row)]).max()?;
         row.as_of = version;
         let differs = self.open_of(lane).any(|other| self.version_of(other) != version);
-        (differs || self.lanes.spilled.holds(lane)).then(|| self.move_others(lane, position, version))
+        (differs || self.lanes.spilled.holds(lane)).then(|| self.move_lane_to(lane, version))
     }
 
-    fn move_others(&mut self, lane: KeyHash, position: Position, version: Position) -> MovedLane {
+    fn move_lane_to(&mut self, lane: KeyHash, version: Position) -> MovedLane {
         let mut rows = self.lanes.spilled.move_late(lane, version);
-        for other in self.lanes.of_lane(lane).into_iter().filter(|other| *other != position) {
+        for other in self.lanes.of_lane(lane) {
             let changed = self.lanes.change(other, |row| row.as_of = version);
             rows.extend(changed.map(|row| (other, row.clone())));
         }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use weirgate_types::{
     Commit, CorrectionRefused, DeliveryCommand, DeliveryDecided, DeliveryId, Deployed, HandlerName, Manifest, Mode,
-    ModeChanged, Outcome, Position, Record, Start,
+    ModeChanged, Outcome, Position, Record, Repaired, Start,
 };
 
 use super::{Machine, resequence::keep_next};
@@ -35,7 +35,7 @@ impl Machine {
             | Record::ApplyBegun(_)
             | Record::UndoRequested(_)
             | Record::RepairsRefused(_) => {}
-            Record::Repaired(repaired) => self.timers.written(&repaired.effects),
+            Record::Repaired(repaired) => self.repaired(repaired, actions),
             Record::Fired { next_ms, .. } => self.timers.fired(*next_ms),
             Record::Attempted { delivery, attempt, version, at_ms, wall_behind_ms, .. } => {
                 let wall_ms = at_ms.saturating_sub(*wall_behind_ms);
@@ -114,6 +114,16 @@ impl Machine {
         if !self.recovering {
             let delivery = delivery.clone();
             actions.push(Action::Deliver { delivery, attempt, version, at_ms, wall_ms, carried, call });
+        }
+    }
+
+    fn repaired(&mut self, repaired: &Repaired, actions: &mut Vec<Action>) {
+        self.timers.written(&repaired.effects);
+        let lane = self.keys.hash(&repaired.key);
+        if let Some(handler) = self.handlers.get_mut(&repaired.handler).filter(|_| self.recovering)
+            && let Some(moved) = handler.move_repaired(lane, repaired.version)
+        {
+            keep_moved(handler, moved, actions);
         }
     }
 

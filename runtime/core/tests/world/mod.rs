@@ -16,7 +16,7 @@ use weirgate_core::{
 };
 use weirgate_types::{
     AttemptFailure, BreakerId, Carried, Correction, DeliveryCommand, DeliveryDecided, DeliveryId, Deployed, Digest,
-    Event, FailureClass, FailureKind, HandlerName, KeyHash, Position, Record,
+    Effects, Event, FailureClass, FailureKind, HandlerName, KeyHash, Position, Record, Repaired,
 };
 
 pub const DIGEST: Digest = Digest([1; 32]);
@@ -127,6 +127,29 @@ pub fn deployed(handler: &str, manifest: String) -> Deployed {
         finishing: Vec::new(),
         at_ms: 0,
         wall_ms: 0,
+    }
+}
+
+/// A repair of a key that changes nothing.
+pub fn repaired(handler: &str, key: &str, version: Position) -> Repaired {
+    let (actor, reason) = ("test".to_owned(), String::new());
+    Repaired {
+        replay: Position(1),
+        handler: name(handler),
+        key: key.to_owned(),
+        part: 0,
+        version,
+        from: Position(1),
+        through: Position(1),
+        depth: 1,
+        state_version: 1,
+        effects: Effects::default(),
+        unset: Vec::new(),
+        corrected: None,
+        is_undo: false,
+        actor,
+        reason,
+        at_ms: 0,
     }
 }
 
