@@ -172,7 +172,7 @@ impl Walk<'_> {
             && one.delivery.handler == *self.receiver
             && one.command.closes()
         {
-            self.close(&one.key, one.delivery.position);
+            self.close(&one.key, |open| *open == one.delivery.position);
         }
         self.open(position, record);
         let mut at = position;
@@ -184,7 +184,7 @@ impl Walk<'_> {
             }
             let is_closed = !matches!(commit.outcome, Outcome::Retry { .. } | Outcome::AwaitingCorrection { .. });
             if is_closed && commit.handler == *self.receiver {
-                self.close(&commit.key, commit.event);
+                self.close(&commit.key, |open| *open <= commit.event);
             }
         }
         for event in added {
@@ -237,11 +237,12 @@ impl Walk<'_> {
         self.open.get(lane).and_then(BTreeSet::first).is_some_and(|first| *first <= through)
     }
 
-    /// A delivery of the receiver is closed, and with it those before it: what waited for them is delivered.
-    fn close(&mut self, key: &str, event: Position) {
+    /// Deliveries of the receiver are closed: what waited for them is delivered. A commit closes those before it, too; an operator may
+    /// close one behind another that stays open.
+    fn close(&mut self, key: &str, is_closed: impl Fn(&Position) -> bool) {
         let lane = if self.is_line { "" } else { key };
         if let Some(open) = self.open.get_mut(lane) {
-            *open = open.split_off(&event.next());
+            open.retain(|open| !is_closed(open));
         }
         let waiting = std::mem::take(&mut self.waiting);
         for (through, event) in waiting {
