@@ -64,6 +64,8 @@ struct Walk<'a> {
     undone: BTreeSet<Position>,
     in_force: Option<Position>,
     is_from_beginning: bool,
+    /// Where the handler of the right events was removed the last time: what it did before that is history.
+    removed: Position,
 }
 
 impl History<'_> {
@@ -90,11 +92,18 @@ impl History<'_> {
             undone: self.undone(),
             in_force: None,
             is_from_beginning: setting.is_some_and(|setting| setting.from_beginning),
+            removed: self.removed(right.handler),
         };
         for (position, record) in self.records.iter().take_while(|(position, _)| *position <= through) {
             walk.take(self, *position, record);
         }
         walk.stands
+    }
+
+    fn removed(&self, handler: &HandlerName) -> Position {
+        let is_removal = |record: &Record| matches!(record, Record::Removed(one) if one.handler == *handler);
+        let mut removals = self.records.iter().filter(|(_, record)| is_removal(record)).map(|(position, _)| *position);
+        removals.next_back().unwrap_or(Position::ZERO)
     }
 
     pub(super) fn undone(&self) -> BTreeSet<Position> {
@@ -199,7 +208,8 @@ impl Walk<'_> {
 
     /// A delivery that was completed; returns the events that are missing in the log.
     fn committed(&mut self, history: &History<'_>, commit: &Commit, first: Position) -> Vec<Event> {
-        if commit.handler == *self.right.handler && self.right.keys.contains(&commit.key) {
+        let is_right = commit.handler == *self.right.handler && self.right.keys.contains(&commit.key);
+        if is_right && first > self.removed {
             return self.corrected(history, commit, first);
         }
         if commit.handler == *self.receiver {
@@ -257,7 +267,8 @@ impl Walk<'_> {
     /// A repair of a key that is right in the fork is none of it; one of the receiver that folded it again is not either.
     fn repaired(&mut self, history: &History<'_>, position: Position, one: &Repaired) {
         let is_of_right = history.handler_of(one.replay) == Some(self.right.handler);
-        if one.handler == *self.right.handler && self.right.keys.contains(&one.key) {
+        let is_right = one.handler == *self.right.handler && self.right.keys.contains(&one.key);
+        if is_right && position > self.removed {
             self.dropped.extend((1..=one.effects.emitted.len() as u64).map(|offset| position.plus(offset)));
         }
         if one.handler != *self.receiver {
